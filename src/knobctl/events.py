@@ -1,0 +1,189 @@
+"""What a run emits while it goes on. Every view (terminal, store, web page) is a reader of this one stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+Value = int | str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration tried once: the unit of the record.
+
+    Attributes:
+        number: Counts from 0 through the whole session, whatever the kind.
+        kind: ``warmup``, ``baseline``, ``search``, ``suggestion``, ``control`` (the default again, for drift),
+            ``canary`` (the default after a failure), ``verify-default`` or ``verify-candidate``.
+        configuration: Value of every knob that differs from the default configuration.
+        score: The objective; None when the trial failed.
+        metrics: Everything that the benchmark printed.
+        machine: Machine metrics over the run.
+        samples: The objective over time: (second, value).
+        seconds: Wall time of the benchmark alone.
+        reward: What the learner was given; None outside the search.
+        failure: Why there is no score; empty when there is one.
+        started: Seconds since the session began.
+    """
+
+    number: int
+    kind: str
+    configuration: Mapping[str, Value]
+    score: float | None
+    metrics: Mapping[str, float]
+    machine: Mapping[str, float]
+    samples: tuple[tuple[float, float], ...]
+    seconds: float
+    reward: float | None
+    failure: str
+    started: float
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events. ``kind`` names the class in the store and in JSON."""
+
+    kind: ClassVar[str] = "event"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"event": self.kind, **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """Something that people should read. ``level`` is ``info`` or ``warning``."""
+
+    kind: ClassVar[str] = "notice"
+    text: str
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class SessionStarted(Event):
+    """A run begins. ``seconds_left`` estimates the whole run."""
+
+    kind: ClassVar[str] = "session-started"
+    session: str
+    workload: str
+    metric: str
+    unit: str
+    direction: str
+    command: str
+    target: str
+    simulated: bool
+    searcher: str
+    budget: int
+
+
+@dataclass(frozen=True)
+class PhaseStarted(Event):
+    """The run enters ``prepare``, ``preflight``, ``search``, ``verify`` or ``restore``.
+
+    Attributes:
+        phase: Its name.
+        runs: Benchmark runs planned in it; 0 when it has none.
+        seconds_left: Estimate until the end of the whole run.
+        text: What happens in it, for people.
+    """
+
+    kind: ClassVar[str] = "phase-started"
+    phase: str
+    runs: int
+    seconds_left: float
+    text: str
+
+
+@dataclass(frozen=True)
+class TrialStarted(Event):
+    """A trial begins. ``position`` of ``of`` counts within the phase, from 1."""
+
+    kind: ClassVar[str] = "trial-started"
+    number: int
+    trial_kind: str
+    configuration: Mapping[str, Value]
+    position: int
+    of: int
+    seconds_left: float
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """The benchmark is running. ``fraction`` is in [0, 1]; ``score`` the objective so far, if it prints one."""
+
+    kind: ClassVar[str] = "progress"
+    number: int
+    fraction: float
+    score: float | None
+
+
+@dataclass(frozen=True)
+class TrialDone(Event):
+    """A trial ended. ``best_percent`` is the best score of the search against the baseline so far, unverified."""
+
+    kind: ClassVar[str] = "trial-done"
+    trial: Trial
+    position: int
+    of: int
+    seconds_left: float
+    best_percent: float | None
+
+
+@dataclass(frozen=True)
+class NoiseMeasured(Event):
+    """The preflight knows the noise. ``smallest_percent`` is the smallest effect that the budget can prove."""
+
+    kind: ClassVar[str] = "noise-measured"
+    baseline: float
+    noise_percent: float
+    smallest_percent: float
+    pairs: int
+
+
+@dataclass(frozen=True)
+class CandidateChosen(Event):
+    """The search is over. ``claimed_percent`` is what the search alone would have claimed."""
+
+    kind: ClassVar[str] = "candidate-chosen"
+    configuration: Mapping[str, Value]
+    claimed_percent: float | None
+    policy_updates: int | None
+
+
+@dataclass(frozen=True)
+class PairMeasured(Event):
+    """One fresh pair of the verification, with the interval after it (percent; None while unbounded)."""
+
+    kind: ClassVar[str] = "pair-measured"
+    pair: int
+    of: int
+    default_score: float
+    candidate_score: float
+    percent: float
+    low_percent: float | None
+    high_percent: float | None
+
+
+@dataclass(frozen=True)
+class MachineRestored(Event):
+    """Every knob was looked at again. ``left`` names what is not back, with its paste-able line."""
+
+    kind: ClassVar[str] = "machine-restored"
+    complete: bool
+    knobs: int
+    drifted: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SessionEnded(Event):
+    """The run is over; ``result`` is the result document."""
+
+    kind: ClassVar[str] = "session-ended"
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+
+EventSink = Callable[[Event], None]
+"""A reader of the stream. It is called in order, in the thread of the run, and must not raise."""
