@@ -1,25 +1,25 @@
 """Every error that knobctl raises on purpose. One tree; each leaf knows its exit code and what to do next.
 
-    KnobctlError                      1   something went wrong; the message says what, the hint what to do
-    ├── UsageError                    2   what was asked for cannot be done as it was asked
-    │   ├── PlanError                 2   the plan is malformed or breaks a rule
-    │   ├── RequestNotUnderstood      2   no playbook fits the words
-    │   └── ConsentMissing            2   nobody said yes, and nobody can be asked
-    ├── WorkloadError                 1   the benchmark cannot be used
-    │   ├── ToolMissing               1   a program is not installed
-    │   ├── ServiceFailed             1   a throw-away server did not come up
-    │   └── BenchmarkBroken           1   it fails at the default configuration too
-    ├── TargetError                   1   the machine did not do what it was told
-    │   ├── AgentLost                 1   the agent's process ended or broke the protocol
-    │   └── WriteFailed               1   the kernel refused a value or read back another
-    ├── StoreError                    1   a record could not be written or read
-    ├── SafetyStop                    4   a guard tripped during the run; the machine was restored
-    │   └── KnobChangedByOther        4   somebody else changed a knob during the run
-    ├── RestoreIncomplete             5   a knob is not back: look now
-    ├── PreflightRefused              6   the run was not started: too noisy, or another tuner owns the machine
-    ├── Busy                         75   another run holds the lock
-    ├── NotPermitted                 77   neither root nor passwordless sudo, or a read-only kernel interface
-    └── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP; the machine was restored
+KnobctlError                      1   something went wrong; the message says what, the hint what to do
+├── UsageError                    2   what was asked for cannot be done as it was asked
+│   ├── PlanError                 2   the plan is malformed or breaks a rule
+│   ├── RequestNotUnderstood      2   no playbook fits the words
+│   └── ConsentMissing            2   nobody said yes, and nobody can be asked
+├── WorkloadError                 1   the benchmark cannot be used
+│   ├── ToolMissing               1   a program is not installed
+│   ├── ServiceFailed             1   a throw-away server did not come up
+│   └── BenchmarkBroken           1   it fails at the default configuration too
+├── TargetError                   1   the machine did not do what it was told
+│   ├── AgentLost                 1   the agent's process ended or broke the protocol
+│   └── WriteFailed               1   the kernel refused a value or read back another
+├── StoreError                    1   a record could not be written or read
+├── SafetyStop                    4   a guard tripped during the run; the machine was restored
+│   └── KnobChangedByOther        4   somebody else changed a knob during the run
+├── RestoreIncomplete             5   a knob is not back: look now
+├── PreflightRefused              6   the run was not started: too noisy, or another tuner owns the machine
+├── Busy                         75   another run holds the lock
+├── NotPermitted                 77   neither root nor passwordless sudo, or a read-only kernel interface
+└── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP; the machine was restored
 """
 
 from __future__ import annotations

@@ -7,19 +7,33 @@ unknown keys. The JSON Schema is published as ``schemas/tuning-plan-v1.json``.
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from knobctl.errors import PlanError
 from knobctl.knobs import Value
+from knobctl.plan_text import HINT, MAX_PLAN_BYTES, decode, describe, shown
 from knobctl.target.metrics import MACHINE_METRICS, find_machine_metric
 
-MAX_PLAN_BYTES = 1_000_000
+SCHEMA_URL = "https://json-schema.org/draft/2020-12/schema"
 
 _MAXIMIZE = {"maximize", "maximise", "max", "higher", "higher_is_better", "up", "increase"}
 _MINIMIZE = {"minimize", "minimise", "min", "lower", "lower_is_better", "down", "decrease"}
+_JOINERS = "\u200c\u200d"
 
 
 def parse_direction(raw: Any) -> Any:
@@ -33,22 +47,85 @@ def parse_direction(raw: Any) -> Any:
     return raw
 
 
+def _refuse_controls(text: str, allowed: str) -> str:
+    for character in text:
+        # Terminal escapes and marks that reorder what people see have no place in anything that is shown to them.
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") and character not in allowed:
+            raise ValueError(f"holds the control character U+{ord(character):04X}")
+    return text
+
+
+def _line(text: str) -> str:
+    return _refuse_controls(text, _JOINERS)
+
+
+def _text(text: str) -> str:
+    return _refuse_controls(text, _JOINERS + "\n\r\t")
+
+
+def _whole(raw: Any) -> Any:
+    return int(raw) if isinstance(raw, float) and raw.is_integer() else raw
+
+
+def _pattern(raw: str) -> str:
+    try:
+        compiled = re.compile(raw)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"{shown(raw)} is not a regular expression: {error}") from None
+    if compiled.groups == 0:
+        raise ValueError(f"{shown(raw)} has no group around the number")
+    return raw
+
+
+Line = Annotated[str, AfterValidator(_line)]
+Text = Annotated[str, AfterValidator(_text)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Setting = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+WholeSetting = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
+Word = Annotated[Line, Field(min_length=1, max_length=200)]
+KnobValue = Annotated[WholeSetting | Word, BeforeValidator(_whole)]
 Direction = Annotated[Literal["maximize", "minimize"], BeforeValidator(parse_direction)]
-KnobValue = Annotated[int, Field(strict=True)] | Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean(cls, raw: Any, info: ValidationInfo) -> Any:
+        if isinstance(raw, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError(f"{json.dumps(raw)} is neither text nor a number")
+        return raw
+
 
 class ActionSpec(_Closed):
     """One knob that may be turned, and how far."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"param": "vm.dirty_ratio", "min": 5, "max": 80},
+                {"param": "net.ipv4.tcp_wmem[max]", "min": 262144, "max": 16777216, "scale": "log"},
+                {"param": "thp.enabled", "values": ["always", "madvise", "never"]},
+            ]
+        }
+    )
+
     param: Annotated[
-        str, Field(min_length=1, max_length=200, description="Knob: sysctl name, path below /sys, or short name.")
+        Line,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="Knob: sysctl name, path below /sys, or the catalogue's short name. "
+            "The plain name of a vector means its maximum.",
+        ),
     ]
-    min: Annotated[int | None, Field(description="Smallest value to try; the catalogue's bound when left out.")] = None
-    max: Annotated[int | None, Field(description="Largest value to try; the catalogue's bound when left out.")] = None
+    min: Annotated[Setting | None, Field(description="Smallest value to try; the catalogue's bound when left out.")] = (
+        None
+    )
+    max: Annotated[Setting | None, Field(description="Largest value to try; the catalogue's bound when left out.")] = (
+        None
+    )
     type: Annotated[
         Literal["int", "integer", "float", "choice", "categorical"] | None,
         Field(description="What the values are; known from the catalogue, so it may be left out."),
@@ -58,17 +135,20 @@ class ActionSpec(_Closed):
     ] = None
     values: Annotated[
         tuple[KnobValue, ...] | None,
-        Field(min_length=1, description="The only values to try, in place of min and max."),
+        Field(min_length=1, max_length=200, description="The only values to try, in place of min and max."),
     ] = None
     special: Annotated[
-        tuple[int, ...], Field(description="Values with a meaning of their own, tried as such (0 for off).")
+        tuple[Annotated[WholeSetting, BeforeValidator(_whole)], ...],
+        Field(max_length=20, description="Values with a meaning of their own, tried as such (0 for off)."),
     ] = ()
-    description: Annotated[str, Field(max_length=2000, description="Why this knob; shown to people.")] = ""
+    description: Annotated[Text, Field(max_length=2000, description="Why this knob; shown to people.")] = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> ActionSpec:
         if self.values is not None and (self.min is not None or self.max is not None):
             raise ValueError("give either values or min and max, not both")
+        if self.values is not None and self.special:
+            raise ValueError("give special values among the values")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}")
         return self
@@ -80,118 +160,192 @@ def _known_state_metric(raw: Any) -> Any:
     metric = find_machine_metric(raw)
     if metric is None:
         known = ", ".join(metric.name for metric in MACHINE_METRICS)
-        raise ValueError(f"unknown machine metric {raw[:80]!r}; known: {known}")
+        raise ValueError(f"unknown machine metric {shown(raw)}; known: {known}")
     return metric.name
 
 
 class StateSpec(_Closed):
     """One machine metric that the agent observes."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"metric": "cpu_utilization", "source": "/proc/stat"}, {"metric": "iowait"}]}
+    )
+
     metric: Annotated[
         str, BeforeValidator(_known_state_metric), Field(description="Machine metric; common synonyms are understood.")
     ]
     source: Annotated[
-        str, Field(max_length=200, description="Where it comes from, for people; knobctl knows where to read it.")
+        Line, Field(max_length=200, description="Where it comes from, for people; knobctl knows where to read it.")
     ] = ""
-    description: Annotated[str, Field(max_length=2000)] = ""
+    description: Annotated[Text, Field(max_length=2000, description="For people.")] = ""
 
 
 class GuardrailSpec(_Closed):
     """A metric that must not get worse while the objective gets better."""
 
-    metric: Annotated[str, Field(min_length=1, max_length=100, description="A metric that the benchmark prints.")]
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"metric": "latency_average_ms", "tolerance_percent": 10}]}
+    )
+
+    metric: Annotated[Line, Field(min_length=1, max_length=100, description="A metric that the benchmark prints.")]
     tolerance_percent: Annotated[
-        float, Field(ge=0, le=100, description="How much worse than the baseline it may be.")
+        Number, Field(ge=0, le=100, description="How much worse than the baseline it may be.")
     ] = 5.0
     direction: Annotated[Direction | None, Field(description="Known for known metrics.")] = None
 
 
 class RewardSpec(_Closed):
-    """Weights of the reward: ``performance * P + penalty * (100 - penalty)``."""
+    """Weights of the reward: ``performance_weight * P + penalty_weight * (100 - penalty)``."""
 
-    performance_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
-    penalty_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"performance_weight": 0.7, "penalty_weight": 0.3}, {"normalize": "none"}]}
+    )
+
+    performance_weight: Annotated[Number, Field(ge=0, le=1, description="Weight of the objective.")] = 0.5
+    penalty_weight: Annotated[Number, Field(ge=0, le=1, description="Weight of a quiet machine.")] = 0.5
     normalize: Annotated[
         Literal["baseline", "none"],
         Field(description="baseline: P = 100 at the baseline's score; none: P is the raw metric."),
     ] = "baseline"
 
+    @model_validator(mode="after")
+    def _some_weight(self) -> RewardSpec:
+        if self.performance_weight == 0:
+            raise ValueError("performance_weight is 0, so nothing would be improved")
+        return self
+
 
 class Suggestion(_Closed):
     """A configuration to try first, with the reason."""
 
-    configuration: Annotated[dict[str, KnobValue], Field(min_length=1)]
-    reason: Annotated[str, Field(max_length=2000)] = ""
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"configuration": {"vm.dirty_ratio": 40}, "reason": "The data set is written once."}]
+        }
+    )
+
+    configuration: Annotated[
+        dict[Word, KnobValue],
+        Field(min_length=1, max_length=100, description="Value per knob; the others keep the value that was found."),
+    ]
+    reason: Annotated[Text, Field(max_length=2000, description="Why it could be good; shown to people.")] = ""
 
 
 class TrainingConfig(_Closed):
     """Budget and PPO settings; the PPO settings have stable-baselines3's own names and meanings."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"total_timesteps": 40, "max_steps_per_episode": 10, "n_steps": 8}]}
+    )
+
     total_timesteps: Annotated[int, Field(ge=1, le=100_000, description="Trials of the search, never exceeded.")] = 24
     max_steps_per_episode: Annotated[int, Field(ge=1, le=100_000, description="Trials until an episode ends.")] = 8
     algorithm: Annotated[Literal["PPO", "ppo"], Field(description="Read and ignored: PPO is what is trained.")] = "PPO"
-    policy: Literal["MlpPolicy"] = "MlpPolicy"
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    policy: Annotated[Literal["MlpPolicy"], Field(description="SB3's policy class.")] = "MlpPolicy"
+    learning_rate: Annotated[Number, Field(gt=0, le=1, description="Step of the optimizer.")] = 1e-3
     n_steps: Annotated[int, Field(ge=2, le=100_000, description="Trials per PPO update (SB3's default is 2048).")] = 8
-    batch_size: Annotated[int | None, Field(ge=2, le=100_000)] = None
-    n_epochs: Annotated[int, Field(ge=1, le=1000)] = 10
-    gamma: Annotated[float, Field(ge=0, le=1)] = 0.5
-    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.9
-    clip_range: Annotated[float, Field(gt=0, le=1)] = 0.2
-    clip_range_vf: Annotated[float | None, Field(gt=0)] = None
-    normalize_advantage: bool = True
-    ent_coef: Annotated[float, Field(ge=0, le=10)] = 0.0
-    vf_coef: Annotated[float, Field(ge=0, le=10)] = 0.5
-    max_grad_norm: Annotated[float, Field(gt=0)] = 0.5
-    target_kl: Annotated[float | None, Field(gt=0)] = None
-    seed: Annotated[int | None, Field(ge=0, le=2**32 - 1)] = None
+    batch_size: Annotated[int | None, Field(ge=2, le=100_000, description="Minibatch; n_steps when left out.")] = None
+    n_epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the trials per update.")] = 10
+    gamma: Annotated[Number, Field(ge=0, le=1, description="Discount.")] = 0.5
+    gae_lambda: Annotated[Number, Field(ge=0, le=1, description="Bias against variance of the advantage.")] = 0.9
+    clip_range: Annotated[Number, Field(gt=0, le=1, description="How far one update may move the policy.")] = 0.2
+    clip_range_vf: Annotated[
+        Number | None, Field(gt=0, description="The same for the value function; null for no limit.")
+    ] = None
+    normalize_advantage: Annotated[bool, Field(description="Scale advantages within a minibatch.")] = True
+    ent_coef: Annotated[Number, Field(ge=0, le=10, description="Weight of the entropy in the loss.")] = 0.0
+    vf_coef: Annotated[Number, Field(ge=0, le=10, description="Weight of the value function in the loss.")] = 0.5
+    max_grad_norm: Annotated[Number, Field(gt=0, description="Where gradients are clipped.")] = 0.5
+    target_kl: Annotated[
+        Number | None, Field(gt=0, description="Stop an update at this divergence; null for never.")
+    ] = None
+    seed: Annotated[int | None, Field(ge=0, le=2**32 - 1, description="For a search that can be repeated.")] = None
 
 
 class TuningPlan(_Closed):
     """What to try, how to measure it, and what counts as better. Only the first five keys are required."""
 
-    workload_name: Annotated[str, Field(min_length=1, max_length=200, description="For people.")]
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "workload_name": "PostgreSQL OLTP",
+                    "reward_metric": "transactions_per_second",
+                    "benchmark_command": "pgbench -c 50 -j 4 -T 30 testdb",
+                    "action_space": [{"param": "vm.dirty_ratio", "min": 5, "max": 80}],
+                    "state_space": [{"metric": "cpu_utilization", "source": "/proc/stat"}],
+                    "training_config": {"total_timesteps": 40, "max_steps_per_episode": 10, "n_steps": 8},
+                }
+            ]
+        }
+    )
+
+    workload_name: Annotated[Line, Field(min_length=1, max_length=200, description="For people.")]
     reward_metric: Annotated[
-        str, Field(min_length=1, max_length=100, description="The objective: a metric that the benchmark prints.")
+        Line, Field(min_length=1, max_length=100, description="The objective: a metric that the benchmark prints.")
     ]
     benchmark_command: Annotated[
-        str, Field(min_length=1, max_length=4000, description="One program with arguments; never a shell line.")
+        Line, Field(min_length=1, max_length=4000, description="One program with arguments; never a shell line.")
     ]
-    action_space: Annotated[tuple[ActionSpec, ...], Field(min_length=1, max_length=100)]
-    state_space: Annotated[tuple[StateSpec, ...], Field(max_length=50)]
-    training_config: TrainingConfig = TrainingConfig()
-    direction: Annotated[Direction | None, Field(description="Known for known metrics.")] = None
-    guardrails: Annotated[tuple[GuardrailSpec, ...], Field(max_length=20)] = ()
-    reward: RewardSpec = RewardSpec()
-    suggestions: Annotated[tuple[Suggestion, ...], Field(max_length=20)] = ()
+    action_space: Annotated[
+        tuple[ActionSpec, ...], Field(min_length=1, max_length=100, description="The knobs that may be turned.")
+    ]
+    state_space: Annotated[
+        tuple[StateSpec, ...],
+        Field(max_length=50, description="What the agent observes; empty for the usual machine metrics."),
+    ]
+    training_config: Annotated[TrainingConfig, Field(description="Budget and PPO settings.")] = TrainingConfig()
+    direction: Annotated[
+        Direction | None, Field(description="Which way the objective is better; known for known metrics.")
+    ] = None
+    guardrails: Annotated[
+        tuple[GuardrailSpec, ...], Field(max_length=20, description="Metrics that must not get worse.")
+    ] = ()
+    reward: Annotated[RewardSpec, Field(description="Weights of the reward.")] = RewardSpec()
+    suggestions: Annotated[
+        tuple[Suggestion, ...], Field(max_length=20, description="Configurations to try first.")
+    ] = ()
     reset_command: Annotated[
-        str | None, Field(min_length=1, max_length=4000, description="Runs before each trial of a custom command.")
+        Line | None, Field(min_length=1, max_length=4000, description="Runs before each trial of a custom command.")
     ] = None
     metric_pattern: Annotated[
-        str | None,
+        Annotated[Line, AfterValidator(_pattern)] | None,
         Field(min_length=1, max_length=1000, description="Regular expression whose first group is the metric."),
     ] = None
-    schema_: Annotated[str | None, Field(alias="$schema", max_length=500, description="Ignored.")] = None
+    schema_: Annotated[Line | None, Field(alias="$schema", max_length=500, description="Ignored.")] = None
 
     def to_json(self) -> str:
         """The plan as indented JSON that :func:`parse_plan` reads back to an equal plan."""
         return self.model_dump_json(indent=2, by_alias=True, exclude_defaults=True)
 
 
+_KEYS = {
+    place: tuple(field.alias or name for name, field in model.model_fields.items())
+    for place, model in (
+        ("", TuningPlan),
+        ("action_space", ActionSpec),
+        ("state_space", StateSpec),
+        ("guardrails", GuardrailSpec),
+        ("reward", RewardSpec),
+        ("suggestions", Suggestion),
+        ("training_config", TrainingConfig),
+    )
+}
+
+
+def plan_schema() -> dict[str, Any]:
+    """The JSON Schema of a plan, as published in ``schemas/tuning-plan-v1.json``."""
+    return {"$schema": SCHEMA_URL, "title": "TuningPlan", **TuningPlan.model_json_schema(by_alias=True)}
+
+
 def parse_plan(text: str | bytes) -> TuningPlan:
     """A plan from JSON text.
 
     Raises:
-        PlanError: The text is no JSON, or the plan has an unknown key, a missing key or a bad value. The message
-            names every field that is wrong.
+        PlanError: The text is no JSON (or holds a key twice, NaN, or nothing), or the plan has an unknown key, a
+            missing key or a bad value. The message names every field that is wrong, with its value.
     """
-    if len(text) > MAX_PLAN_BYTES:
-        raise PlanError(f"the plan has {len(text)} bytes, more than {MAX_PLAN_BYTES}", "A plan is a few kilobytes.")
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise PlanError(f"the plan is not JSON: {error}", "Compare it with `knobctl plan --json REQUEST`.") from None
-    return plan_from(document)
+    return plan_from(decode(text))
 
 
 def plan_from(document: Any) -> TuningPlan:
@@ -201,11 +355,11 @@ def plan_from(document: Any) -> TuningPlan:
         PlanError: As :func:`parse_plan`.
     """
     if not isinstance(document, dict):
-        raise PlanError(f"a plan is a JSON object, not {type(document).__name__}", _HINT)
+        raise PlanError(f"a plan is a JSON object, not {shown(document)}", HINT)
     try:
         return TuningPlan.model_validate(document)
     except ValidationError as error:
-        raise PlanError("; ".join(_describe(problem) for problem in error.errors()[:8]), _HINT) from None
+        raise PlanError(describe(error.errors(include_url=False), _KEYS), HINT) from None
 
 
 def load_plan(path: str | Path) -> TuningPlan:
@@ -215,28 +369,13 @@ def load_plan(path: str | Path) -> TuningPlan:
         PlanError: The file cannot be read, or as :func:`parse_plan`.
     """
     try:
-        return parse_plan(Path(path).read_bytes())
+        with Path(path).open("rb") as file:
+            return parse_plan(file.read(MAX_PLAN_BYTES + 1))
     except OSError as error:
         raise PlanError(f"cannot read the plan {path}: {error.strerror}", "Give the path of a JSON file.") from None
-    except UnicodeDecodeError:
-        raise PlanError(f"the plan {path} is not UTF-8 text", "Save it as UTF-8.") from None
-
-
-_HINT = "See docs/plan.md for every key, or start from `knobctl plan REQUEST -o PLAN.json`."
-
-
-def _describe(problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"] if part not in ("int", "str", "constrained-str"))
-    kind = problem["type"]
-    if kind == "extra_forbidden":
-        return f"unknown key {place}"
-    if kind == "missing":
-        return f"missing key {place}"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{place or 'plan'}: {message[:1].lower()}{message[1:]}"
 
 
 __all__ = [
     "ActionSpec", "Direction", "GuardrailSpec", "RewardSpec", "StateSpec", "Suggestion", "TrainingConfig",
-    "TuningPlan", "Value", "load_plan", "parse_direction", "parse_plan", "plan_from",
+    "TuningPlan", "Value", "load_plan", "parse_direction", "parse_plan", "plan_from", "plan_schema", "shown",
 ]  # fmt: skip

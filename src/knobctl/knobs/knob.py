@@ -96,6 +96,7 @@ class Knob:
         maximum: Upper end of the safe range (integers).
         choices: Values that may be written (choices); the kernel may offer fewer.
         special: Integers with a meaning of their own, outside the scale (0 = off, -1 = automatic).
+        step: Granularity that the kernel rounds to (a page, for instance); what is read back may differ by less.
         field: Index into a vector value, or None when the file holds one value.
         effect: ``hot`` acts at once, ``warm`` on new connections or the next writeback, ``cold`` after a restart
             of the workload.
@@ -121,6 +122,7 @@ class Knob:
     maximum: Optional[Bound] = None
     choices: Tuple[str, ...] = ()
     special: Tuple[int, ...] = ()
+    step: int = 1
     field: Optional[int] = None
     effect: str = "hot"
     risk: str = "safe"

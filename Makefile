@@ -1,0 +1,54 @@
+# `make demo` and `make test` do their own set-up. `make help` lists the rest.
+
+BIN := .venv/bin
+PYTHON_FILES := src tests scripts
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo test test-long check lint types contracts docs bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## virtual environment and benchmark tools (quick when nothing changed)
+	@scripts/setup.sh
+
+demo: setup ## tune this machine for PostgreSQL, for real, and leave it as it was (under 8 minutes)
+	@scripts/demo.sh
+
+test: setup check ## everything that must hold before a change goes in
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not long"
+	$(BIN)/coverage report
+
+test-long: setup ## the tests that take minutes each
+	$(BIN)/pytest -m long
+
+check: lint types contracts docs ## all of the checks that run no test
+
+lint: $(BIN)/ruff ## style and layout
+	$(BIN)/ruff check $(PYTHON_FILES)
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+
+types: $(BIN)/mypy ## mypy, strict
+	$(BIN)/mypy
+
+contracts: $(BIN)/lint-imports ## who may import whom; the agent's oldest Python
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/vermin --quiet --no-tips --eval-annotations --violations -t=3.9- $(AGENT_FILES)
+
+docs: $(BIN)/knobctl ## the generated pages are up to date (to write them: scripts/generate_docs.py)
+	$(BIN)/python scripts/generate_docs.py --check
+
+bench: setup ## the tuner's own time per trial, beside the benchmark's
+	$(BIN)/python scripts/bench.py
+
+clean: ## remove caches and build results; .venv stays
+	rm -rf .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What runs on a bare python3 on the target: two rooms, without the two files that stay with the main program.
+AGENT_FILES = $(filter-out %/pack.py %/files.py,$(wildcard src/knobctl/agent/*.py src/knobctl/knobs/*.py))
+
+$(BIN)/ruff $(BIN)/mypy $(BIN)/lint-imports $(BIN)/knobctl:
+	@scripts/setup.sh

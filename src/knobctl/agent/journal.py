@@ -1,0 +1,134 @@
+"""The write-ahead journal: what was found, what is about to be written, what was seen afterwards.
+
+One JSON object per line with a checksum. Everything that a restore needs is on the disk (fsync of file and folder)
+before the kernel is touched. A torn last line is dropped: its write had not begun.
+"""
+
+import json
+import os
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from knobctl.agent.places import sync_folder
+
+MODE = 0o644
+
+
+@dataclass
+class FileHistory:
+    """One kernel file in a run.
+
+    Attributes:
+        path: The file.
+        found: Text that was found, as it must be written to bring it back.
+        active: Whether a restore writes it; the idle face of a twin is only compared.
+        seen: Text after the last write of this run, as far as it is known.
+        pending: A write was announced whose outcome was not recorded.
+    """
+
+    path: str
+    found: str
+    active: bool = True
+    seen: Optional[str] = None
+    pending: bool = False
+
+
+@dataclass
+class History:
+    """Everything that a journal says.
+
+    Attributes:
+        begin: The first entry: session, boot_id, folder, pid, started.
+        files: Every file that was or may have been written, in the order of their first write.
+    """
+
+    begin: Dict[str, Any] = field(default_factory=dict)
+    files: Dict[str, FileHistory] = field(default_factory=dict)
+
+
+class Journal:
+    """An open journal that is appended to.
+
+    Args:
+        path: Its file; the folder must exist.
+
+    Raises:
+        OSError: It cannot be created (a full or read-only disk).
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        sync_folder(os.path.dirname(path))
+
+    def append(self, *entries: Dict[str, Any], durable: bool = True) -> None:
+        """Adds entries in one write.
+
+        Raises:
+            OSError: They could not be written; then nothing may be written to the kernel.
+        """
+        data = b"".join(_line(entry) for entry in entries)
+        written = os.write(self._handle, data)
+        if written != len(data):
+            raise OSError(28, "No space left on device", self.path)
+        if durable:
+            os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Closes the file and leaves it where it is."""
+        os.close(self._handle)
+
+
+def read(path: str) -> Optional[History]:
+    """What a journal says; None when there is none, or when it is empty.
+
+    Raises:
+        OSError: It exists and cannot be read.
+    """
+    try:
+        with open(path, "rb") as handle:
+            lines = handle.read().split(b"\n")
+    except FileNotFoundError:
+        return None
+    history = History()
+    for entry in _entries(lines):
+        _take(history, entry)
+    return history if history.begin or history.files else None
+
+
+def _take(history: History, entry: Dict[str, Any]) -> None:
+    kind = entry.get("kind")
+    path = entry.get("path")
+    if kind == "begin":
+        history.begin = entry
+    elif not isinstance(path, str):
+        return
+    elif kind == "found":
+        history.files.setdefault(path, FileHistory(path, str(entry["text"]), bool(entry.get("active", True))))
+    elif path in history.files:
+        if kind == "intent":
+            history.files[path].pending = True
+        elif kind == "seen":
+            history.files[path].seen = str(entry["text"])
+            history.files[path].pending = False
+
+
+def _line(entry: Dict[str, Any]) -> bytes:
+    body = json.dumps(entry, sort_keys=True, separators=(",", ":"))
+    return b"%08x %s\n" % (zlib.crc32(body.encode("ascii")), body.encode("ascii"))
+
+
+def _entries(lines: List[bytes]) -> List[Dict[str, Any]]:
+    entries = []
+    for line in lines:
+        checksum, _, body = line.partition(b" ")
+        if b"%08x" % zlib.crc32(body) != checksum:
+            continue
+        try:
+            entry = json.loads(body)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries

@@ -1,0 +1,105 @@
+"""Where the agent keeps things on the target, below a root folder that is ``/`` outside of tests."""
+
+import json
+import os
+import shutil
+import stat
+from typing import Any, Dict, Optional
+
+FOLDER_PREFIX = "knobctl-"
+
+
+class Places:
+    """The agent's files.
+
+    Attributes:
+        state: Folder of the journal and of what was applied (``/var/lib/knobctl``).
+        run: Folder of the lock (``/run/knobctl``).
+        lock: One run per machine holds it.
+        journal: What the open session found and wrote; does not exist between runs.
+        last_run: How the last run ended.
+        applied: What ``apply`` made permanent, and what it replaced.
+        sysctl: The drop-in for ``/proc/sys``.
+        tmpfiles: The drop-in for ``/sys``.
+    """
+
+    def __init__(self, root: str = "/") -> None:
+        self.root = root
+        self.state = os.path.join(root, "var/lib/knobctl")
+        self.run = os.path.join(root, "run/knobctl")
+        self.lock = os.path.join(self.run, "lock")
+        self.journal = os.path.join(self.state, "journal")
+        self.last_run = os.path.join(self.state, "last-run.json")
+        self.applied = os.path.join(self.state, "applied.json")
+        self.sysctl = os.path.join(root, "etc/sysctl.d/90-knobctl.conf")
+        self.tmpfiles = os.path.join(root, "etc/tmpfiles.d/knobctl.conf")
+
+    def make(self) -> None:
+        """Makes the folders.
+
+        Raises:
+            OSError: The disk is full or read-only, or the caller is not root.
+        """
+        for folder in (self.state, self.run):
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+
+
+def read_json(path: str) -> Optional[Dict[str, Any]]:
+    """A JSON object from a file; None when it does not exist or is not one."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            document = json.load(handle)
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def write_atomically(path: str, text: str, mode: int = 0o644) -> None:
+    """Replaces a file so that a reader, or a power cut, sees either the old text or the new one.
+
+    Raises:
+        OSError: It could not be written; the old file is untouched.
+    """
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    fresh = path + ".knobctl-new"
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            os.fchmod(out.fileno(), mode)
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(fresh, path)
+    except OSError:
+        os.unlink(fresh)
+        raise
+    sync_folder(os.path.dirname(path))
+
+
+def delete(path: str) -> None:
+    """Deletes a file durably. Not an error when there is none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    sync_folder(os.path.dirname(path))
+
+
+def sync_folder(folder: str) -> None:
+    """Makes a folder's entries durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_work_folder(folder: str) -> None:
+    """Deletes a session's work folder, if that is what it is: a real folder with the agent's prefix."""
+    if not os.path.basename(folder).startswith(FOLDER_PREFIX):
+        return
+    try:
+        if stat.S_ISDIR(os.lstat(folder).st_mode):
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        return

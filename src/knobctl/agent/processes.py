@@ -1,0 +1,178 @@
+"""Programs started for a run: as an ordinary user, in their own process group, and never outliving the run."""
+
+import ctypes
+import os
+import pwd
+import resource
+import signal
+import subprocess
+import time
+from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple
+
+SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Identity:
+    """The ordinary user that benchmarks and services run as: who called sudo, or nobody.
+
+    Attributes:
+        uid: User id, never 0 when the agent is root.
+        gid: Its primary group.
+        name: Its name.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        caller = environ.get("SUDO_UID", "")
+        entry = None
+        if os.geteuid() != 0:
+            entry = pwd.getpwuid(os.geteuid())
+        elif caller.isdigit() and int(caller) != 0:
+            try:
+                entry = pwd.getpwuid(int(caller))
+            except KeyError:
+                entry = None
+        if entry is None:
+            entry = pwd.getpwnam("nobody")
+        self.uid, self.gid, self.name = entry.pw_uid, entry.pw_gid, entry.pw_name
+
+
+def become_subreaper() -> None:
+    """Makes orphaned descendants children of this process, so that none can be lost."""
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_parent(with_signal: int = signal.SIGTERM) -> None:
+    """Asks the kernel for a signal when the parent ends."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+
+
+def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Starts a program in the folder, without a shell, standard output and error on one pipe.
+
+    Raises:
+        OSError: It could not be started.
+    """
+
+    def prepare() -> None:
+        _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    environment = {
+        "PATH": SAFE_PATH, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
+        "USER": identity.name, "LOGNAME": identity.name, **env,
+    }  # fmt: skip
+    as_user: Dict[str, object] = {}
+    if os.geteuid() == 0:
+        as_user = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        list(argv),
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        umask=0o077,
+        preexec_fn=prepare,
+        **as_user,
+    )
+
+
+def descendants(of: int, folder: str = "") -> Set[int]:
+    """Process ids of all living descendants of a process, and of every process whose current folder is inside
+    ``folder`` (a server that turned itself into a daemon)."""
+    children: Dict[int, List[int]] = {}
+    inside: Set[int] = set()
+    for pid, parent in _processes():
+        children.setdefault(parent, []).append(pid)
+        if folder and _works_in(pid, folder):
+            inside.add(pid)
+    found: Set[int] = set()
+    waiting = [of, *inside]
+    while waiting:
+        for child in children.get(waiting.pop(), ()):
+            if child not in found:
+                found.add(child)
+                waiting.append(child)
+    return (found | inside) - {of, os.getpid()}
+
+
+def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) -> None:
+    """Ends processes: a polite signal, then SIGKILL until none is left.
+
+    Args:
+        find: Returns the process ids that must go; called again after every step, so that children are found too.
+        grace: Seconds between the polite signal and SIGKILL.
+        first: The polite signal.
+    """
+    signal_all(find(), first)
+    deadline = time.monotonic() + grace
+    while time.monotonic() < deadline:
+        reap()
+        if not find():
+            return
+        time.sleep(0.02)
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        reap()
+        left = find()
+        if not left:
+            return
+        signal_all(left, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def signal_all(pids: Set[int], which: int) -> None:
+    """Sends a signal to processes; those that are gone already do not matter."""
+    for pid in pids:
+        try:
+            os.kill(pid, which)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def reap() -> None:
+    """Collects children that were adopted (not started by ``subprocess``) and have ended."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+
+
+def started_at(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty when it does not live. Tells reused ids apart."""
+    try:
+        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as handle:
+            return handle.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _processes() -> List[Tuple[int, int]]:
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as handle:
+                fields = handle.read().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields and fields[0] not in ("Z", "X"):
+            found.append((int(name), int(fields[1])))
+    return found
+
+
+def _works_in(pid: int, folder: str) -> bool:
+    try:
+        place = os.readlink("/proc/%d/cwd" % pid)
+    except OSError:
+        return False
+    return place == folder or place.startswith(folder + "/")

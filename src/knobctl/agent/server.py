@@ -1,0 +1,281 @@
+"""The agent's loop: requests on standard input, the output of programs, signals and time; one thread, no surprises.
+
+It ends, restoring everything first, when its input closes, when it hears nothing for a minute while a session is open,
+on SIGTERM or SIGHUP, and when the watcher dies (which arrives as SIGTERM).
+"""
+
+import os
+import select
+import selectors
+import signal
+import time
+from types import FrameType
+from typing import Any, Callable, Dict, List, Optional
+
+from knobctl.agent import facts as host_facts
+from knobctl.agent import processes, protocol
+from knobctl.agent.apply import apply, rollback
+from knobctl.agent.kernel import Kernel, quantities
+from knobctl.agent.metrics import Sampler
+from knobctl.agent.places import Places
+from knobctl.agent.protocol import BAD_REQUEST, FAILED, AgentError
+from knobctl.agent.recovery import recover
+from knobctl.agent.running import Program, Run, tail
+from knobctl.agent.session import Session, take_lock
+
+MAX_FILE = 1_000_000
+
+
+class Server:
+    """Serves one main program until its input ends.
+
+    Args:
+        kernel: The machine's knobs.
+        places: Where the agent keeps things.
+        lock: Open handle of the lock file.
+    """
+
+    def __init__(self, kernel: Kernel, places: Places, lock: int) -> None:
+        self._kernel = kernel
+        self._places = places
+        self._lock = lock
+        self._identity = processes.Identity(os.environ)
+        self._quantities = quantities(host_facts.collect(kernel.disk, places.root))
+        self._session = Session(kernel, places, lock, self._identity, self._quantities)
+        self._selector = selectors.DefaultSelector()
+        self._services: Dict[str, Program] = {}
+        self._signals: Dict[str, int] = {}
+        self._run: Optional[Run] = None
+        self._listening = 0
+        self._buffer = b""
+        self._reason = ""
+        self._heard = time.monotonic()
+        self._operations: Dict[str, Callable[[Dict[str, Any]], Optional[Dict[str, Any]]]] = {
+            "hello": self._hello, "ping": lambda request: {}, "open": self._open, "write": self._write,
+            "put": self._put, "run": self._begin_run, "stop-run": self._stop_run, "start": self._start,
+            "stop": self._stop, "restore": self._restore, "close": self._close, "recover": self._recover,
+            "apply": self._apply, "rollback": self._rollback,
+        }  # fmt: skip
+
+    def serve(self) -> int:
+        """Runs until the input ends. Returns the process's exit status."""
+        wakeup, self._wake = os.pipe()
+        for end in (wakeup, self._wake, 0, 1):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        self._selector.register(0, selectors.EVENT_READ, "input")
+        self._selector.register(wakeup, selectors.EVENT_READ, "signal")
+        while not self._reason:
+            for key, _ in self._selector.select(0.25):
+                if key.data == "input":
+                    self._read_input()
+                elif key.data == "signal":
+                    os.read(wakeup, 4096)
+            self._pump()
+            if self._session.is_open and time.monotonic() - self._heard > protocol.HEARTBEAT_SECONDS:
+                self._reason = "the main program fell silent"
+        self._session.end(self._reason, grace=2.0)
+        return 0
+
+    def _on_signal(self, number: int, frame: Optional[FrameType]) -> None:
+        self._reason = self._reason or "signal %s" % signal.Signals(number).name
+
+    def _read_input(self) -> None:
+        try:
+            block = os.read(0, 1 << 20)
+        except BlockingIOError:
+            return
+        if not block:
+            self._reason = self._reason or "the main program ended"
+            return
+        self._heard = time.monotonic()
+        *lines, self._buffer = (self._buffer + block).split(b"\n")
+        if len(self._buffer) > protocol.MAX_LINE:
+            self._reason = "the main program broke the protocol"
+        for line in lines:
+            if line.strip():
+                self._answer(line)
+
+    def _answer(self, line: bytes) -> None:
+        number: Any = None
+        try:
+            request = protocol.decode(line)
+            number = request.get("id")
+            operation = self._operations.get(str(request.get("op")))
+            if operation is None:
+                raise AgentError(BAD_REQUEST, "unknown operation %r" % (request.get("op"),))
+            answer = operation(request)
+            if answer is not None:
+                self._send({"id": number, "ok": True, **answer})
+        except AgentError as error:
+            self._send({"id": number, "ok": False, "code": error.code, "message": error.message, "hint": error.hint})
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            self._send({"id": number, "ok": False, "code": FAILED, "message": "%s: %s" % (type(error).__name__, error)})
+
+    def _send(self, message: Dict[str, Any]) -> None:
+        data = protocol.encode(message)
+        deadline = time.monotonic() + protocol.HEARTBEAT_SECONDS
+        while data and not self._reason:
+            try:
+                data = data[os.write(1, data) :]
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    self._reason = "the main program no longer reads"
+                select.select([], [1], [], 1.0)
+            except OSError:
+                self._reason = "the main program ended"
+
+    def _pump(self) -> None:
+        if self._run is not None:
+            over = self._run.pump()
+            if (over or self._run.program.at_end) and self._listening:
+                self._selector.unregister(self._listening)
+                self._listening = 0
+            if over:
+                self._run.program.close()
+                self._run = None
+                self._end_strays()
+        for service in self._services.values():
+            for _ in service.lines():
+                pass
+
+    def _end_strays(self) -> None:
+        """Ends what a finished benchmark left running: everything of ours that is not part of a service."""
+
+        def strays() -> "set[int]":
+            kept = {pid for service in self._services.values() for pid in service.family()}
+            return processes.descendants(os.getpid(), self._session.folder) - kept
+
+        if strays():
+            processes.end(strays, grace=0.5)
+
+    # What the main program may ask for. Each returns its answer, or None when the answer comes later.
+
+    def _hello(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        return {"version": protocol.VERSION, "uid": os.geteuid(), "user": self._identity.name, "pid": os.getpid()}
+
+    def _open(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        left = self._session.begin(str(request["session"]), str(request["base"]))
+        return {"folder": self._session.folder, "left": left}
+
+    def _write(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        return {"held": {name: self._session.write(name, value) for name, value in request["values"].items()}}
+
+    def _restore(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        return {"knobs": self._session.restore()}
+
+    def _close(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        for name in list(self._services):
+            self._end_service(name)
+        record = self._session.end(str(request.get("reason", "finished")))
+        return {"knobs": record["knobs"] if record else []}
+
+    def _recover(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        take_lock(self._lock)
+        return {"record": recover(self._kernel, self._places, "restore", "asked for by `knobctl restore`")}
+
+    def _apply(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        take_lock(self._lock)
+        knobs = {self._session.knob(name): value for name, value in request["values"].items()}
+        return apply(
+            self._kernel, self._places, knobs, self._quantities, str(request["session"]), str(request["date"])
+        )
+
+    def _rollback(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        take_lock(self._lock)
+        return rollback(self._kernel, self._places)
+
+    def _put(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        name, text = str(request["name"]), str(request["text"])
+        if not self._session.is_open:
+            raise AgentError(BAD_REQUEST, "no session is open")
+        if name != os.path.basename(name) or name in ("", ".", ".."):
+            raise AgentError(BAD_REQUEST, "%r is not a plain file name" % name)
+        if len(text) > MAX_FILE:
+            raise AgentError(BAD_REQUEST, "%s has more than %d characters" % (name, MAX_FILE))
+        path = os.path.join(self._session.folder, name)
+        fresh = path + ".new"
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            out.write(text)
+            os.fchmod(out.fileno(), 0o700 if request.get("executable") else 0o600)
+            if os.geteuid() == 0:
+                os.fchown(out.fileno(), self._identity.uid, self._identity.gid)
+        os.rename(fresh, path)
+        return {"path": path}
+
+    def _begin_run(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        if not self._session.is_open or self._run is not None:
+            raise AgentError(BAD_REQUEST, "no session is open, or a command is running")
+        sampler = Sampler(self._kernel.disk, self._places.root) if request.get("sample") else None
+        try:
+            program = Program(_argv(request), self._identity, self._session.folder, _env(request))
+        except OSError as error:
+            self._send({"id": request["id"], "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0})
+            return {"exit_code": 127, "seconds": 0.0, "timed_out": False, "stopped": False, "machine": {}}
+        self._run = Run(request["id"], program, float(request["timeout"]), sampler, self._send)
+        self._selector.register(program.pipe, selectors.EVENT_READ, "output")
+        self._listening = program.pipe
+        return None
+
+    def _stop_run(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        if self._run is not None:
+            self._run.stop()
+        return {}
+
+    def _start(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        name = str(request["name"])
+        if not self._session.is_open or name in self._services:
+            raise AgentError(BAD_REQUEST, "no session is open, or a service %r runs already" % name)
+        try:
+            service = Program(_argv(request), self._identity, self._session.folder, _env(request))
+        except OSError as error:
+            raise AgentError(FAILED, "cannot start %s: %s" % (request["argv"][0], error.strerror)) from None
+        self._services[name] = service
+        self._signals[name] = int(signal.Signals[str(request.get("stop_signal", "SIGTERM"))])
+        return {"pid": service.pid}
+
+    def _stop(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        return {"lines": self._end_service(str(request["name"]))}
+
+    def _end_service(self, name: str) -> List[str]:
+        service = self._services.pop(name, None)
+        if service is None:
+            return []
+        if service.exit_code() is None:
+            os.kill(service.pid, self._signals[name])
+        deadline = time.monotonic() + 10.0
+        while service.exit_code() is None and time.monotonic() < deadline:
+            for _ in service.lines():
+                pass
+            time.sleep(0.02)
+        processes.end(service.family, grace=0.0, first=signal.SIGKILL)
+        service.exit_code()
+        lines = tail(service)
+        service.close()
+        return lines
+
+
+def _argv(request: Dict[str, Any]) -> List[str]:
+    argv = request["argv"]
+    if not isinstance(argv, list) or not argv or not all(isinstance(word, str) and "\0" not in word for word in argv):
+        raise AgentError(BAD_REQUEST, "argv is a list of words")
+    return argv
+
+
+def _env(request: Dict[str, Any]) -> Dict[str, str]:
+    return {str(name): str(value) for name, value in dict(request.get("env") or {}).items()}
+
+
+def main(kernel: Kernel, places: Places, lock: int, watcher: int) -> int:
+    """The agent's process: becomes the guardian of its children, then serves."""
+    processes.become_subreaper()
+    processes.die_with_parent()
+    if os.getppid() != watcher:
+        return 1
+    return Server(kernel, places, lock).serve()

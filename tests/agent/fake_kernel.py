@@ -1,0 +1,108 @@
+"""A small kernel made of plain files, with a catalogue of its own."""
+
+from __future__ import annotations
+
+from knobctl.agent.kernel import Kernel
+from knobctl.knobs import Catalogue
+
+FILES = {
+    "proc/sys/vm/swappiness": "60",
+    "proc/sys/vm/dirty_ratio": "20",
+    "proc/sys/vm/dirty_bytes": "0",
+    "proc/sys/vm/min_free_kbytes": "67584",
+    "proc/sys/net/ipv4/tcp_wmem": "4096\t16384\t4194304",
+    "sys/kernel/mm/transparent_hugepage/enabled": "always [madvise] never",
+    "sys/block/vda/queue/read_ahead_kb": "128",
+    "sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "powersave",
+    "sys/devices/system/cpu/cpufreq/policy1/scaling_governor": "performance",
+    "proc/sys/kernel/random/boot_id": "11111111-2222-3333-4444-555555555555",
+    "proc/sys/kernel/randomize_va_space": "2",
+    "proc/meminfo": "MemTotal: 4194304 kB\nMemAvailable: 2097152 kB\nSwapTotal: 0 kB\nDirty: 0 kB\nWriteback: 0 kB",
+}
+
+_COMMON = {"summary": "s", "why": "w", "source": "Documentation"}
+RECORDS = {
+    "knob": [
+        {
+            "name": "vm.swappiness", "path": "/proc/sys/vm/swappiness", "kind": "integer", "minimum": 0,
+            "maximum": 100, "aliases": ["swappiness"], **_COMMON,
+        },
+        {
+            "name": "vm.dirty_ratio", "path": "/proc/sys/vm/dirty_ratio", "kind": "integer", "minimum": 1,
+            "maximum": 80, "twin": "vm.dirty_bytes", **_COMMON,
+        },
+        {
+            "name": "vm.dirty_bytes", "path": "/proc/sys/vm/dirty_bytes", "kind": "integer", "minimum": 8192,
+            "maximum": 1 << 30, "twin": "vm.dirty_ratio", **_COMMON,
+        },
+        {
+            "name": "vm.min_free_kbytes", "path": "/proc/sys/vm/min_free_kbytes", "kind": "integer",
+            "minimum": 16384, "maximum": 262144, "risk": "caution", "risk_reason": "reserved memory", **_COMMON,
+        },
+        {
+            "name": "net.ipv4.tcp_wmem[default]", "path": "/proc/sys/net/ipv4/tcp_wmem", "kind": "integer",
+            "field": 1, "minimum": 4096, "maximum": 1 << 20, **_COMMON,
+        },
+        {
+            "name": "net.ipv4.tcp_wmem[max]", "path": "/proc/sys/net/ipv4/tcp_wmem", "kind": "integer", "field": 2,
+            "minimum": 65536, "maximum": 1 << 25, **_COMMON,
+        },
+        {
+            "name": "thp.enabled", "path": "/sys/kernel/mm/transparent_hugepage/enabled", "kind": "choice",
+            "choices": ["always", "madvise", "never"], "affects": ["vm.min_free_kbytes"], **_COMMON,
+        },
+        {
+            "name": "block.read_ahead_kb", "path": "/sys/block/{disk}/queue/read_ahead_kb", "kind": "integer",
+            "minimum": 0, "maximum": 16384, "step": 4, **_COMMON,
+        },
+        {
+            "name": "cpufreq.governor", "path": "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
+            "kind": "choice", "choices": ["performance", "powersave", "schedutil"], **_COMMON,
+        },
+        {
+            "name": "kernel.randomize_va_space", "path": "/proc/sys/kernel/randomize_va_space", "kind": "integer",
+            "risk": "forbidden", "risk_reason": "turns off a defence against attacks", **_COMMON,
+        },
+        {
+            "name": "vm.gone", "path": "/proc/sys/vm/gone", "kind": "integer", "minimum": 0, "maximum": 9,
+            "until": "5.13", **_COMMON,
+        },
+    ]
+}  # fmt: skip
+QUANTITIES = {"memory_bytes": 4 << 30, "memory_kib": 4 << 20, "memory_pages": 1 << 20, "cores": 2}
+
+
+class FileKernel(Kernel):
+    """Plain files that behave like the kernel where it matters: twins, brackets, side effects, rounding."""
+
+    refuse: dict[str, OSError]
+    log: list[tuple[str, str]]
+
+    def __init__(self, catalogue: Catalogue, root: str) -> None:
+        super().__init__(catalogue, root)
+        self.disk = "vda"
+        self.refuse = {}
+        self.log = []
+
+    def write(self, path: str, text: str) -> None:
+        if path in self.refuse:
+            raise self.refuse[path]
+        self.log.append((path, text))
+        if path.endswith("dirty_ratio"):
+            super().write("/proc/sys/vm/dirty_bytes", "0")
+        elif path.endswith("dirty_bytes"):
+            if text == "0":
+                raise OSError(22, "Invalid argument")
+            super().write("/proc/sys/vm/dirty_ratio", "0")
+        elif path.endswith("transparent_hugepage/enabled"):
+            super().write("/proc/sys/vm/min_free_kbytes", "67584" if text == "never" else "90112")
+            text = " ".join(f"[{word}]" if word == text else word for word in ("always", "madvise", "never"))
+        elif path.endswith("read_ahead_kb"):
+            text = str(int(text) // 4 * 4)
+        elif path.endswith("tcp_wmem"):
+            text = "\t".join(text.split())
+        super().write(path, text)
+
+    def snapshot(self) -> dict[str, str]:
+        """Text of every knob's files."""
+        return {path: self.read(path) for knob in self.catalogue for path in self.files(knob)}

@@ -1,0 +1,47 @@
+"""What holds for the whole test run: which tests can run here, and that the kernel is left as it was found."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import kernel_settings  # scripts/kernel_settings.py
+import pytest
+from hypothesis import settings
+
+RESTORE_GRACE_SECONDS = 5.0  # what a restore may take after the main program was killed
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+def _obstacle_to_real_host() -> str:
+    if os.geteuid() != 0:
+        return "needs root, and this is user %d" % os.geteuid()
+    if not os.access("/proc/sys/vm/swappiness", os.W_OK):
+        return "/proc/sys is read-only here, as in a container"
+    return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    obstacle = _obstacle_to_real_host()
+    if obstacle:
+        for item in items:
+            if item.get_closest_marker("real_host"):
+                item.add_marker(pytest.mark.skip(reason=obstacle))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel_is_left_as_found() -> Iterator[None]:
+    """Fails the run when a kernel setting of the catalogue is different after the last test."""
+    before = kernel_settings.settings()
+    yield
+    deadline = time.monotonic() + RESTORE_GRACE_SECONDS
+    changed = kernel_settings.differences(before, kernel_settings.settings())
+    while changed and time.monotonic() < deadline:
+        time.sleep(0.2)
+        changed = kernel_settings.differences(before, kernel_settings.settings())
+    if changed:
+        pytest.fail("the tests changed this machine:\n" + "\n".join(changed), pytrace=False)
