@@ -86,8 +86,7 @@ def knobs_page() -> str:
         "| knob | range | acts | risk | what it is |",
         "| --- | --- | --- | --- | --- |",
         *(
-            f"| [{_cell(knob.name)}](#{_anchor(knob.name)}) | {_cell(_range(knob))} | {knob.effect} | {knob.risk} "
-            f"| {_cell(knob.summary)} |"
+            f"| {_link(knob.name)} | {_cell(_range(knob))} | {knob.effect} | {knob.risk} | {_cell(knob.summary)} |"
             for knob in knobs
         ),
         "",
@@ -99,7 +98,7 @@ def knobs_page() -> str:
 
 def _section(knob: Knob, couplings: Sequence[Coupling]) -> Iterator[str]:
     yield f'<a id="{_anchor(knob.name)}"></a>'
-    yield f"## {_prose(knob.name)}"
+    yield f"## `{knob.name}`"
     yield ""
     yield f"{_sentence(knob.summary)} {_sentence(knob.why)}"
     yield ""
@@ -142,7 +141,7 @@ def _anchor(name: str) -> str:
 
 
 def _link(name: str) -> str:
-    return f"[{_prose(name)}](#{_anchor(name)})"
+    return f"[`{name}`](#{_anchor(name)})"
 
 
 def _sentence(text: str) -> str:

@@ -23,6 +23,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
 from knobctl.errors import PlanError
 from knobctl.knobs import Value
@@ -244,7 +245,9 @@ class TrainingConfig(_Closed):
     policy: Annotated[Literal["MlpPolicy"], Field(description="SB3's policy class.")] = "MlpPolicy"
     learning_rate: Annotated[Number, Field(gt=0, le=1, description="Step of the optimizer.")] = 1e-3
     n_steps: Annotated[int, Field(ge=2, le=100_000, description="Trials per PPO update (SB3's default is 2048).")] = 8
-    batch_size: Annotated[int | None, Field(ge=2, le=100_000, description="Minibatch; n_steps when left out.")] = None
+    batch_size: Annotated[
+        int | None, Field(ge=2, le=100_000, description="Trials per minibatch; chosen from n_steps when left out.")
+    ] = None
     n_epochs: Annotated[int, Field(ge=1, le=1000, description="Passes over the trials per update.")] = 10
     gamma: Annotated[Number, Field(ge=0, le=1, description="Discount.")] = 0.5
     gae_lambda: Annotated[Number, Field(ge=0, le=1, description="Bias against variance of the advantage.")] = 0.9
@@ -333,9 +336,16 @@ _KEYS = {
 }
 
 
+class _InOrder(GenerateJsonSchema):
+    """Keys stay in the order in which a person would write them."""
+
+    def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
+        return value
+
+
 def plan_schema() -> dict[str, Any]:
     """The JSON Schema of a plan, as published in ``schemas/tuning-plan-v1.json``."""
-    return {"$schema": SCHEMA_URL, "title": "TuningPlan", **TuningPlan.model_json_schema(by_alias=True)}
+    return {"$schema": SCHEMA_URL, **TuningPlan.model_json_schema(by_alias=True, schema_generator=_InOrder)}
 
 
 def parse_plan(text: str | bytes) -> TuningPlan:

@@ -74,16 +74,16 @@ def test_the_last_failure_is_shown() -> None:
 def test_hopeless_noise_is_refused_with_what_would_help() -> None:
     with pytest.raises(PreflightRefused) as error:
         assess(runs(1000.0, 1500.0, 700.0, 1100.0), 4.0, 8)
-    assert str(error.value) == "the noise between runs is 37 %, so 8 pairs prove nothing below 123 %"
-    assert error.value.hint == "Make a run longer than its 4 s, or quiet the machine; or allow 9 pairs."
+    assert str(error.value) == "the noise between runs is 37 %, so 8 pairs prove nothing below 122 %"
+    assert error.value.hint == "Make a run longer than its 4 s, or quiet the machine; or allow 10 pairs."
     assert error.value.exit_code == 6
 
 
 def test_hopeless_noise_is_only_a_warning_when_forced() -> None:
     noise = assess(runs(1000.0, 1500.0, 700.0, 1100.0), 4.0, 8, force=True)
     assert noise.warnings == (
-        "the noise between runs is 37 %, so 8 pairs prove nothing below 123 %: make a run longer than its 4 s, or "
-        "quiet the machine; or allow 9 pairs.",
+        "the noise between runs is 37 %, so 8 pairs prove nothing below 122 %: make a run longer than its 4 s, or "
+        "quiet the machine; or allow 10 pairs.",
     )
 
 

@@ -18,7 +18,7 @@ DIFFERENCES = [0.01] * 6
         (0.001, 0.5, Verdict.IMPROVED),
         (0.0, 0.005, Verdict.NO_CHANGE),
         (-0.3, 0.0, Verdict.NO_CHANGE),
-        (-0.3, math.log(1.01), Verdict.NO_CHANGE),
+        (-0.3, math.log1p(0.01), Verdict.NO_CHANGE),
         (-0.001, 0.011, Verdict.INCONCLUSIVE),
         (-0.5, -0.001, Verdict.WORSE),
         (-math.inf, math.inf, Verdict.INCONCLUSIVE),

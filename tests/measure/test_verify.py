@@ -95,11 +95,11 @@ def test_an_effect_of_the_promised_size_is_found_with_early_stopping_too() -> No
 
 
 def test_hopeless_noise_stops_early_and_says_what_it_would_take() -> None:
-    verification = Verification(TPS, pairs=20)
+    verification = Verification(TPS, pairs=8)
     for score in (1100.0, 900.0, 1150.0, 980.0):
         assert verification.stop == ""
         verification.add(1000.0, score)
-    assert verification.stop == "20 pairs cannot prove an effect of this size at this noise"
+    assert verification.stop == "8 pairs cannot prove an effect of this size at this noise"
     verification.add(1000.0, 1020.0)
     judgement = verification.judgement()
     assert judgement.verdict is Verdict.INCONCLUSIVE

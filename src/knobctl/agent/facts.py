@@ -83,13 +83,14 @@ def _cpu_model(root: str) -> str:
 
 
 def _virtualization(root: str) -> str:
-    if os.path.exists(os.path.join(root, ".dockerenv")) or os.path.exists(os.path.join(root, "run/.containerenv")):
-        return "container"
     product = (_text(root, "sys/class/dmi/id/sys_vendor") + " " + _text(root, "sys/class/dmi/id/product_name")).lower()
     for word in ("qemu", "kvm", "vmware", "virtualbox", "xen", "microsoft", "amazon", "google", "openstack"):
         if word in product:
             return "vm (%s)" % word
-    return "vm" if " hypervisor " in " %s " % _text(root, "proc/cpuinfo").replace("\n", " ") else "none"
+    if " hypervisor " in " %s " % _text(root, "proc/cpuinfo").replace("\n", " "):
+        return "vm"
+    marks = (".dockerenv", "run/.containerenv")
+    return "container" if any(os.path.exists(os.path.join(root, mark)) for mark in marks) else "none"
 
 
 def _disk_kind(disk: str, root: str) -> str:

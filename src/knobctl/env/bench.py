@@ -1,7 +1,7 @@
 """One configuration in, one :class:`~knobctl.events.Trial` out: set the knobs, run the benchmark, read the score.
 
-Everything that measures (preflight, search, verification) measures through a :class:`Bench`, so every trial is numbered,
-announced and recorded in the same way, and no caller can forget to put the knobs back.
+Everything that measures (preflight, search, verification) measures through a :class:`Bench`, so every trial is
+numbered, announced and recorded in the same way, and no caller can forget to put the knobs back.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tuning problem as a Gymnasium environment: an action in [0, 1] in, knobs set, a benchmark run, a reward out.
 
-The environment measures through a :class:`~knobctl.env.bench.Bench`, so every trial is recorded whoever plays it, and it
-keeps the budget, so nobody can play more trials than were granted.
+The environment measures through a :class:`~knobctl.env.bench.Bench`, so every trial is recorded whoever plays it, and
+it keeps the budget, so nobody can play more trials than were granted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ from knobctl.errors import BenchmarkBroken, KnobChangedByOther, SafetyStop
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.reward import (
-    LARGEST_SIGNAL, SMALLEST_NOISE, failed_reward, guardrail_excess, learning_signal, log_gain, penalty, reward,
-)  # fmt: skip
+    LARGEST_SIGNAL,
+    SMALLEST_NOISE,
+    failed_reward,
+    guardrail_excess,
+    learning_signal,
+    log_gain,
+    penalty,
+    reward,
+)
 from knobctl.target.metrics import find_machine_metric
 
 Observation = NDArray[np.float32]
@@ -182,6 +189,10 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         truncated = self._steps >= self._steps_per_episode or self._played >= self.budget
         return observation, self._last_reward, terminated, truncated, info
 
+    def places(self, configuration: Mapping[str, Value]) -> tuple[float, ...]:
+        """Where every knob's value is in its range, in [0, 1]: the action that decodes to this configuration."""
+        return tuple(_place(tuned.dimension.encode, configuration[tuned.knob.name]) for tuned in self.plan.knobs)
+
     def close(self) -> None:
         """Ends what the environment itself began. Closing twice is allowed."""
         if self._prepared:
@@ -239,8 +250,7 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
 
     def _observe(self) -> Observation:
         machine = [self._machine.get(metric.name, 0.0) / metric.ceiling for metric in self._metrics]
-        current = self.bench.current
-        places = [_place(tuned.dimension.encode, current[tuned.knob.name]) for tuned in self.plan.knobs]
+        places = self.places(self.bench.current)
         return np.clip(np.array([*machine, *places], dtype=np.float32), 0.0, 1.0)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 from knobctl.knobs.knob import Knob
 
 _DISK_PATH = re.compile(r"^/sys/(?:block|class/block)/[^/]+/")
+_CLOCK_PATH = re.compile(r"^/sys/devices/system/cpu/(?:cpufreq/policy[^/]+|cpu[^/]+/cpufreq)/")
 
 
 class UnknownKnob(KeyError):
@@ -46,6 +47,20 @@ class Coupling:
     right: str
     reason: str
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Coupling:
+        """Builds a coupling from one table of a data file.
+
+        Raises:
+            ValueError: A key is unknown or missing, or the kind is.
+        """
+        keys = ("kind", "left", "right", "reason")
+        if set(record) != set(keys):
+            raise ValueError("a coupling has %s, not %s" % (", ".join(keys), ", ".join(sorted(record))))
+        if record["kind"] not in ("below", "at_most"):
+            raise ValueError("a coupling is below or at_most, not %s" % record["kind"])
+        return cls(**record)
+
     def holds(self, left: int, right: int) -> bool:
         """Whether the rule holds for two values."""
         return left < right if self.kind == "below" else left <= right
@@ -63,11 +78,11 @@ class Catalogue:
             self._knobs[knob.name] = knob
         for knob in self._knobs.values():
             for alias in (knob.name, *knob.aliases, *_derived_names(knob)):
-                self._names.setdefault(_normal(alias), knob.name)
+                other = self._names.setdefault(_normal(alias), knob.name)
+                if other != knob.name:
+                    raise ValueError("%s stands for both %s and %s" % (alias, other, knob.name))
         self.couplings: Tuple[Coupling, ...] = tuple(couplings)
         for coupling in self.couplings:
-            if coupling.kind not in ("below", "at_most"):
-                raise ValueError("a coupling is below or at_most, not %s" % coupling.kind)
             for name in (coupling.left, coupling.right):
                 if name not in self._knobs:
                     raise ValueError("coupling of unknown knob %s" % name)
@@ -77,7 +92,7 @@ class Catalogue:
                     raise ValueError("%s refers to unknown knob %s" % (knob.name, other))
 
     @classmethod
-    def from_records(cls, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> "Catalogue":
+    def from_records(cls, records: Mapping[str, Sequence[Mapping[str, Any]]]) -> Catalogue:
         """Builds the catalogue from ``{"knob": [table, ...], "coupling": [table, ...]}``.
 
         Raises:
@@ -85,7 +100,7 @@ class Catalogue:
         """
         return cls(
             [Knob.from_record(record) for record in records.get("knob", ())],
-            [Coupling(**record) for record in records.get("coupling", ())],
+            [Coupling.from_record(record) for record in records.get("coupling", ())],
         )
 
     def __iter__(self) -> Iterator[Knob]:
@@ -105,14 +120,15 @@ class Catalogue:
         """
         knob = self.find(name)
         if knob is None:
-            raise UnknownKnob(name, difflib.get_close_matches(_normal(name), list(self._knobs), n=3, cutoff=0.6))
+            alike = difflib.get_close_matches(_normal(name), list(self._names), n=6, cutoff=0.6)
+            raise UnknownKnob(name, list(dict.fromkeys(self._names[known] for known in alike))[:3])
         return knob
 
     def find(self, name: str) -> Optional[Knob]:
         """The knob of this name, alias or path, or None.
 
         Understands ``vm.dirty_ratio``, ``vm/dirty_ratio``, ``/proc/sys/vm/dirty_ratio``, a path under ``/sys``
-        (whatever disk it names), the plain name of a vector (its last field), and every alias.
+        (whatever disk or core it names), the plain name of a vector (its last field), and every alias.
         """
         canonical = self._names.get(_normal(name))
         return self._knobs[canonical] if canonical else None
@@ -127,7 +143,7 @@ class Catalogue:
 def _normal(name: str) -> str:
     name = name.strip()
     if name.startswith("/sys/"):
-        return _DISK_PATH.sub("/sys/block/{disk}/", name)
+        return _CLOCK_PATH.sub("/sys/devices/system/cpu/cpufreq/policy*/", _DISK_PATH.sub("/sys/block/{disk}/", name))
     if name.startswith("/proc/sys/"):
         name = name[len("/proc/sys/") :]
     return name.replace("/", ".").lower()

@@ -38,7 +38,7 @@ class Bound:
     at_most: Optional[int] = None
 
     @classmethod
-    def parse(cls, raw: Any) -> "Bound":
+    def parse(cls, raw: Any) -> Bound:
         """Builds a bound from a data file's integer or table.
 
         Raises:
@@ -49,7 +49,7 @@ class Bound:
         if not isinstance(raw, Mapping):
             raise ValueError("a bound is an integer or a table with share and of, not %r" % (raw,))
         unknown = set(raw) - {"share", "of", "at_least", "at_most"}
-        if unknown or raw.get("of") not in QUANTITIES:
+        if unknown or "share" not in raw or raw.get("of") not in QUANTITIES:
             raise ValueError("a bound has share and of (one of %s), not %r" % (", ".join(QUANTITIES), dict(raw)))
         return cls(None, float(raw["share"]), raw["of"], raw.get("at_least"), raw.get("at_most"))
 
@@ -135,7 +135,7 @@ class Knob:
     until: str = ""
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Knob":
+    def from_record(cls, record: Mapping[str, Any]) -> Knob:
         """Builds a knob from one table of a data file.
 
         Raises:
@@ -153,6 +153,8 @@ class Knob:
             if key in values:
                 values[key] = Bound.parse(values[key])
         for key in ("choices", "special", "affects", "aliases"):
+            if not isinstance(values.get(key, ()), (list, tuple)):
+                raise ValueError("%s: %s is a list" % (record["name"], key))
             values[key] = tuple(values.get(key, ()))
         knob = cls(**values)
         knob._check()
@@ -170,6 +172,7 @@ class Knob:
         require((self.risk == "safe") == (not self.risk_reason), "every risk but safe has a risk_reason")
         require(self.path.startswith(("/proc/sys/", "/sys/")), "path is below /proc/sys or /sys")
         require(".." not in self.path, "path has no ..")
+        require(self.step >= 1, "step is at least 1")
         if self.risk != "forbidden":
             if self.kind == "integer":
                 require(self.minimum is not None and self.maximum is not None, "an integer has minimum and maximum")

@@ -6,6 +6,7 @@ a plan asks for and the catalogue does not allow is a problem.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob, Value
@@ -90,8 +91,6 @@ class Limits:
             findings.drop(knob.name, obstacle)
             return None
         dimension = _offered(asked, state, findings) if knob.kind == "choice" else asked
-        if dimension is None:
-            return None
         if dimension.size < 2:
             findings.drop(knob.name, f"only one value to try: {dimension.decode(0.5)}")
             return None
@@ -111,7 +110,7 @@ class Limits:
             return None
         special = tuple(dict.fromkeys(spec.special))
         if spec.values is not None:
-            values = [_number(value) for value in spec.values]
+            values = [as_number(value) for value in spec.values]
             wrong = [value for value in values if not knob.allows(value, self._quantities)]
             if wrong:
                 findings.refuse(f"{knob.name}: {shown(wrong[0])} is not allowed here: {allowed}", _EXPLAIN % knob.name)
@@ -156,6 +155,7 @@ class Limits:
             findings.notes.append(f"{knob.name} acts only after a restart of the workload.")
 
 
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _EXPLAIN = "`knobctl knobs %s` explains it."
 
 
@@ -172,7 +172,7 @@ def _obstacle(knob: Knob, state: KnobState | None) -> str:
     return ""
 
 
-def _offered(asked: Dimension, state: KnobState, findings: Findings) -> Dimension | None:
+def _offered(asked: Dimension, state: KnobState, findings: Findings) -> Dimension:
     """The choices that this kernel offers, and always the one that was found: it is the default configuration."""
     missing = [value for value in asked.values if state.choices and value not in state.choices]
     for value in missing:
@@ -180,18 +180,12 @@ def _offered(asked: Dimension, state: KnobState, findings: Findings) -> Dimensio
     values = [value for value in asked.values if value not in missing]
     if state.value is not None and state.value not in values:
         values.append(state.value)
-    if len(values) < 2:
-        findings.drop(asked.name, "this kernel offers no other choice")
-        return None
     return Dimension(asked.name, "choice", values=tuple(values))
 
 
-def _number(value: Value) -> Value:
-    """A number that a model wrote as a word, as a number."""
-    try:
-        return int(value)
-    except ValueError:
-        return value
+def as_number(value: Value) -> Value:
+    """A number that a model wrote as a word, as a number; anything else unchanged."""
+    return int(value) if isinstance(value, str) and _INTEGER.fullmatch(value) else value
 
 
 def _allowed(knob: Knob, low: int, high: int) -> str:

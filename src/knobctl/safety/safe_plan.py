@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from knobctl.errors import KnobctlError
 from knobctl.knobs import Coupling, Knob, Value
@@ -65,6 +65,43 @@ class SafeSuggestion:
     reason: str = ""
 
 
+def repaired(
+    configuration: Mapping[str, Value],
+    knobs: Sequence[TunedKnob],
+    couplings: Sequence[Coupling],
+    fixed: Mapping[str, Value],
+) -> dict[str, Value]:
+    """The nearest configuration in which every coupling holds that the configuration can be blamed for.
+
+    Left alone are rules between values that were both found on the machine, and rules with a side that still has a
+    found value outside of what is explored (such as the 0 of ``vm.dirty_ratio`` while ``vm.dirty_bytes`` is in use):
+    restoring is what brings that back, never a write.
+
+    Args:
+        configuration: One value per tuned knob.
+        knobs: The tuned knobs.
+        couplings: The rules.
+        fixed: Values of the other sides, which are not tuned.
+    """
+    tuned = {knob.knob.name: knob for knob in knobs}
+    dimensions = {name: knob.dimension for name, knob in tuned.items()}
+    current = dict(configuration)
+    for _ in range(len(couplings) + 1):
+        found = {name for name, knob in tuned.items() if current[name] == knob.found} | set(fixed)
+        outside = {name for name in found & tuned.keys() if not dimensions[name].contains(current[name])}
+        blamed = [
+            coupling
+            for coupling in couplings
+            if not {coupling.left, coupling.right} <= found and not {coupling.left, coupling.right} & outside
+        ]
+        # Repairing one rule may move a knob that another one was let off for.
+        following = repair(current, blamed, dimensions, fixed)
+        if following == current:
+            break
+        current = following
+    return current
+
+
 @dataclass(frozen=True)
 class SafePlan:
     """A plan that passed the :class:`~knobctl.safety.SafetyValidator`, which alone can make one.
@@ -94,10 +131,11 @@ class SafePlan:
     fixed: Mapping[str, Value] = field(default_factory=dict)
     dropped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    _seal: object = field(default=None, repr=False, compare=False)
+    _seal: InitVar[object] = None
+    """Never stored, so that ``dataclasses.replace`` cannot carry it over to another plan."""
 
-    def __post_init__(self) -> None:
-        if self._seal is not _SEAL:
+    def __post_init__(self, _seal: object) -> None:
+        if _seal is not _SEAL:
             raise KnobctlError("only SafetyValidator makes a SafePlan", "Call SafetyValidator(...).validate(plan).")
 
     @property
@@ -115,9 +153,11 @@ class SafePlan:
         return self.repair(self.space.decode(action))
 
     def repair(self, configuration: Mapping[str, Value]) -> dict[str, Value]:
-        """The nearest configuration in which every coupling holds (missing knobs get their found value)."""
-        ranges = {tuned.knob.name: tuned.dimension for tuned in self.knobs}
-        return repair({**self.default, **configuration}, self.couplings, ranges, self.fixed)
+        """The nearest configuration in which every coupling holds (missing knobs get their found value).
+
+        The default configuration is never altered, and neither is what :func:`repaired` leaves alone.
+        """
+        return repaired({**self.default, **configuration}, self.knobs, self.couplings, self.fixed)
 
     def changed(self, configuration: Mapping[str, Value]) -> dict[str, Value]:
         """The part of a configuration that differs from the default configuration."""

@@ -47,6 +47,7 @@ class Parameter:
         min: Smallest number.
         max: Largest number.
         at_most: Name of a parameter before this one that it may not exceed.
+        unit: ``MiB`` for a size, which is written as ``512M`` or ``2G``; empty for everything else.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Parameter:
     min: int | None = None
     max: int | None = None
     at_most: str = ""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class PlaybookKnob:
         min: Narrower lower end, or None for the catalogue's.
         max: Narrower upper end, or None for the catalogue's.
         values: The only choices to try; empty for all that the catalogue and the kernel offer.
+        cold: For a knob that acts only after a restart: why it is worth turning all the same.
     """
 
     name: str
@@ -74,6 +77,7 @@ class PlaybookKnob:
     min: int | None = None
     max: int | None = None
     values: tuple[str, ...] = ()
+    cold: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Playbook:
         suggestions: What is tried first.
         training: Budget and PPO settings.
         note: What people should know about this workload; may be empty.
+        unnamed: What people should know when they named no product; may be empty.
     """
 
     name: str
@@ -141,6 +146,7 @@ class Playbook:
     suggestions: tuple[PlaybookSuggestion, ...]
     training: TrainingConfig
     note: str = ""
+    unnamed: str = ""
 
     @property
     def program(self) -> str:
@@ -154,7 +160,7 @@ class Playbook:
         Raises:
             ValueError: A key is unknown or missing.
         """
-        known = {"name", "order", "title", "examples", "ask", "note", "words", "excluded", "command", "metric", "guardrail",
+        known = {"name", "order", "title", "examples", "ask", "note", "unnamed", "words", "excluded", "command", "metric", "guardrail",
                  "knob", "state", "suggestion", "training"}  # fmt: skip
         if unknown := set(document) - known:
             raise ValueError(f"{document.get('name', '?')}: unknown key {', '.join(sorted(unknown))}")
@@ -178,6 +184,7 @@ class Playbook:
                 suggestions=tuple(PlaybookSuggestion(**table) for table in document.get("suggestion", ())),
                 training=TrainingConfig(**document.get("training", {})),
                 note=document.get("note", ""),
+                unnamed=document.get("unnamed", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{document.get('name', '?')}: {error}") from None
@@ -204,13 +211,15 @@ class Intents:
 
     Attributes:
         tuning: Somebody wants something faster.
-        other: Somebody wants something that knobctl does not do, unless they also want something faster.
+        questions: Somebody asks for knowledge, unless they also want something faster.
+        deeds: Somebody wants a deed that knobctl does not do, unless they also want something faster.
         never: Somebody wants something that knobctl does not do, whatever else they say.
         unsupported: Software and hardware without a playbook.
     """
 
     tuning: tuple[str, ...]
-    other: tuple[str, ...]
+    questions: tuple[str, ...]
+    deeds: tuple[str, ...]
     never: tuple[str, ...]
     unsupported: tuple[Unsupported, ...]
 
@@ -232,7 +241,8 @@ def intents() -> Intents:
     document = tomllib.loads(text)
     return Intents(
         tuning=tuple(document["tuning"]),
-        other=tuple(document["other"]),
+        questions=tuple(document["questions"]),
+        deeds=tuple(document["deeds"]),
         never=tuple(document["never"]),
         unsupported=tuple(Unsupported(**_tuples(table, "words")) for table in document["unsupported"]),
     )

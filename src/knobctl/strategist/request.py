@@ -29,6 +29,7 @@ WRITE_HEAVY = (
     "write heavy", "write intensive", "heavy writes", "many writes", "lots of writes", "insert*", "update*",
     "write only", "writes", "写入", "大量写", "写密集", "写为主", "写多读少", "插入", "更新数据",
 )  # fmt: skip
+_WRITING = ("writes", "writing", "写", "写入")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def read_request(text: str) -> Hints:
         host=host,
         port=port,
         url=url,
-        read_only=bool(found(READ_ONLY, meant)),
+        read_only=bool(found(READ_ONLY, meant)) or any(found(_WRITING, part) for part in wording.negated),
         write_heavy=bool(found(WRITE_HEAVY, meant)),
         notes=tuple(notes),
     )
@@ -93,6 +94,11 @@ def read_request(text: str) -> Hints:
 
 _FLAGS = re.IGNORECASE | re.ASCII
 """Under ``ASCII`` a Chinese character is no part of a word, so ``优化database`` has a word boundary in it."""
+
+
+def outside_urls(text: str) -> str:
+    """The text without web addresses, whose words are names and say nothing about what is wanted."""
+    return _URL.sub(" ", text)
 
 
 def _patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
@@ -154,6 +160,9 @@ _NOT_A_NAME = frozenset(
 _URL = re.compile(r"https?://[!-+\--~]+", _FLAGS)
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63})*", _FLAGS)
 _URL_REST = re.compile(r"[A-Za-z0-9._~/%+=&?-]*")
+_ELSEWHERE = (
+    "{} is not this machine: the plan puts load on it and tunes this machine, and its command needs your own consent."
+)
 _IPV4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
 _SERVER = re.compile(
     rf"(?:\b(?:host|hostname)\s*[=:]?\s*|主机\s*[=:]?\s*)(?P<named>{_IPV4}|localhost|[a-z0-9][a-z0-9-]*(?:\.[a-z0-9-]+)+)"
@@ -183,14 +192,14 @@ def _bounded(value: float, said: str, bounds: tuple[int, int], what: str, notes:
 def _seconds(text: str, notes: list[str]) -> int | None:
     for match in _DURATION.finditer(text):
         unit = match["unit"].lower()
-        seconds = parse_number(match["number"]) * next(length for name, length in _UNIT_SECONDS if unit.startswith(name))
+        seconds = parse_number(match["number"]) * next(
+            length for name, length in _UNIT_SECONDS if unit.startswith(name)
+        )
         before = (match["before"] or "").strip().lower()
         if before in ("every", "每", "每隔"):
             continue
         if before or match["after"]:
-            notes.append(
-                f"“{_short(match.group(0))}” looks like a limit for the whole run: give it as --time-budget."
-            )
+            notes.append(f"“{_short(match.group(0))}” looks like a limit for the whole run: give it as --time-budget.")
             continue
         return _bounded(seconds, match.group(0), SECONDS, "seconds per run", notes)
     return None
@@ -231,7 +240,7 @@ def _url(text: str, notes: list[str]) -> str | None:
             f"“{_short(said)}” is no address that knobctl uses (plain http://host:port/path); the default is used."
         )
     elif urlsplit(checked).hostname not in LOOPBACK:
-        notes.append(f"The benchmark will send its load to {checked}: make sure that this server is yours.")
+        notes.append(_ELSEWHERE.format(urlsplit(checked).hostname))
     return checked
 
 
@@ -255,11 +264,11 @@ def _checked_url(said: str) -> str | None:
 
 
 def _server(text: str, notes: list[str]) -> tuple[str | None, int | None]:
-    outside_urls = _URL.sub(" ", text)
+    text = outside_urls(text)
     host: str | None = None
-    port_match = _PORT[0].search(outside_urls)
+    port_match = _PORT[0].search(text)
     port_text = port_match.group(1) if port_match else None
-    if match := _SERVER.search(outside_urls):
+    if match := _SERVER.search(text):
         host = (match["named"] or match["plain"]).lower()
         port_text = match["named_port"] or match["plain_port"] or port_text
         if not _possible(host):
@@ -268,6 +277,8 @@ def _server(text: str, notes: list[str]) -> tuple[str | None, int | None]:
     port = None if port_text is None else _bounded(float(port_text), f"port {port_text}", PORT, "as a port", notes)
     if host in LOOPBACK and port is None:
         host = None
+    elif host is not None and host not in LOOPBACK:
+        notes.append(_ELSEWHERE.format(host))
     return host, port
 
 

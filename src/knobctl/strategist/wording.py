@@ -24,6 +24,12 @@ _NEGATION = re.compile(
     rf"|other\s+than|no)(?![\w-]){_ALLOWED_NOT}"
     r"|而?不是|不要|不想|不需要|不用|不必|无需|无须|禁止|请勿|除了|(?<![特级分区类个识差])别(?=[去动碰优调改用管写读跑做])"
 )
+_HARDWARE = re.compile(
+    r"(?<![\w.])\d+(?:\.\d+)?\s*(?:[gmt]i?b?)\s*(?:of\s+)?(?:ram|memory|内存)(?!\s*(?:bandwidth|copy|带宽))"
+    r"|(?<![\w.])\d+[\s-]*(?:cores?|v?cpus?|核)(?![a-z])(?:\s*cpus?(?![a-z]))?",
+    re.IGNORECASE | re.ASCII,
+)
+"""A description of the machine (``16 GB of RAM``, ``8 cores``): it says nothing about the work."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Wording:
 
     Attributes:
         text: Without control characters, full-width characters made narrow, case kept.
-        meant: ``text`` with what is negated blanked out, of the same length.
+        meant: ``text`` with what is negated or merely describes the machine blanked out, of the same length.
         negated: The parts that were blanked out.
     """
 
@@ -54,7 +60,7 @@ def read_words(text: str) -> Wording:
         )
     clean = _clean(text)
     meant, negated = _without_negations(clean)
-    return Wording(clean, meant, negated)
+    return Wording(clean, _HARDWARE.sub(lambda match: " " * len(match.group(0)), meant), negated)
 
 
 def found(phrases: Iterable[str], text: str) -> tuple[str, ...]:

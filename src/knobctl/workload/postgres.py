@@ -143,7 +143,7 @@ class PostgresServer:
             "full_page_writes": "on",
             "autovacuum": "off",
             "checkpoint_timeout": "30min",
-            "max_wal_size": "8GB",
+            "max_wal_size": "4GB",
             "min_wal_size": "512MB",
             "log_checkpoints": "off",
             "logging_collector": "off",

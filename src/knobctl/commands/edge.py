@@ -1,0 +1,103 @@
+"""The process's edge: typed errors, signals and surprises in, one clear line and an exit code out."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from knobctl.errors import ConsentMissing, Interrupted, KnobctlError
+from knobctl.target.text import clean
+
+BUGS = "This is a defect of knobctl. Please report it with the lines above (knobctl -v shows more)."
+
+
+def say(text: str = "") -> None:
+    """A line for people, on standard error, without control characters."""
+    click.echo(clean(text), err=True)
+
+
+def put(document: Any) -> None:
+    """The one JSON document of ``--json``, on standard output."""
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def interactive() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Returns when the answer is yes.
+
+    Raises:
+        ConsentMissing: Nobody can be asked, or the answer is no.
+    """
+    if yes:
+        return
+    if not interactive():
+        raise ConsentMissing(
+            "a confirmation is needed, and there is no terminal to ask at", "Add --yes to confirm in advance."
+        )
+    if not click.confirm(question, default=False, err=True):
+        raise ConsentMissing("not confirmed, nothing was changed")
+
+
+def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
+    """Wraps a command: its return value is the exit code, and no error leaves it as a traceback."""
+
+    @functools.wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        _catch_signals()
+        as_json = bool(kwargs.get("as_json"))
+        try:
+            code = command(*args, **kwargs) or 0
+        except KnobctlError as error:
+            _fail(error, as_json)
+        except (KeyboardInterrupt, click.Abort):
+            _fail(Interrupted("interrupted"), as_json)
+        except BrokenPipeError:
+            os._exit(1)
+        except Exception as error:  # noqa: BLE001 - the process's edge
+            if isinstance(error, click.ClickException):
+                raise
+            traceback.print_exc()
+            _fail(KnobctlError(f"unexpected {type(error).__name__}: {error}", BUGS), as_json)
+        sys.exit(code)
+
+    return wrapper
+
+
+def _catch_signals() -> None:
+    """SIGINT, SIGTERM and SIGHUP end the run once; while the machine is being restored, further ones wait."""
+    caught = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal caught
+        name = signal.Signals(number).name
+        if caught:
+            say(f"{name}: the machine is being restored, please wait")
+            return
+        caught = True
+        raise Interrupted(f"interrupted by {name}")
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def _fail(error: KnobctlError, as_json: bool) -> NoReturn:
+    message = " ".join(clean(error.message).split()) if "\n" not in error.message else clean(error.message)
+    say(f"knobctl: {message}")
+    if error.hint:
+        say(f"  hint: {error.hint}")
+    if as_json:
+        put({"success": False, "error": message, "hint": clean(error.hint), "exit_code": error.exit_code})
+    sys.exit(error.exit_code)

@@ -1,0 +1,112 @@
+"""Options that several commands share, and the words that people type in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from knobctl.errors import UsageError
+from knobctl.target import Target
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(h|min|m|s)?", re.IGNORECASE)
+_SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
+
+
+class Duration(click.ParamType):
+    """Seconds, from ``90``, ``90s``, ``10m`` or ``1h30m``."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds of a duration."""
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().replace(" ", "")
+        parts = _SPAN.findall(text)
+        if not text or "".join(number + unit for number, unit in parts) != text:
+            self.fail(f"{value!r} is no duration; write 90s, 10m or 1h30m", param, ctx)
+        seconds = sum(float(number) * _SECONDS[(unit or "s").lower()] for number, unit in parts)
+        if seconds <= 0:
+            self.fail(f"{value!r} is no time at all", param, ctx)
+        return seconds
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Applies several option decorators in the order in which they are listed."""
+
+    def apply(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return apply
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
+yes = click.option("--yes", "-y", is_flag=True, help="Confirm in advance. Does not consent to commands that a plan brings.")
+target = click.option(
+    "--target", "target_name", default="local", show_default=True, metavar="TARGET",
+    help="local, or simulated[:NAME or module:object].",
+)  # fmt: skip
+workdir = click.option(
+    "--workdir", default="/var/tmp", show_default=True, metavar="DIR",
+    help="Where work folders are made; its disk is the one that is tuned.",
+)  # fmt: skip
+quiet = click.option("-q", "--quiet", is_flag=True, help="Only the result.")
+verbose = click.option("-v", "--verbose", count=True, help="More about every trial.")
+seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Makes a run repeatable.")
+
+execution = options(
+    click.option("--budget", type=click.IntRange(1, 100_000), metavar="N",
+                 help="Trials of the search; preflight and verification come on top."),
+    click.option("--time-budget", type=Duration(), metavar="TIME", help="For everything together: 90s, 10m, 1h30m."),
+    click.option("--searcher", type=click.Choice(SEARCHERS), default="ppo", show_default=True,
+                 help="Who searches."),
+    click.option("--pairs", type=click.IntRange(2, 200), default=12, show_default=True,
+                 help="Most pairs of the verification."),
+    seed,
+    click.option("--force", is_flag=True, help="Go on where the preflight would refuse."),
+    yes,
+    click.option("--dry-run", is_flag=True, help="Show what would be done, and stop."),
+    target,
+    workdir,
+    quiet,
+    verbose,
+    as_json,
+)  # fmt: skip
+
+benchmark = options(
+    click.option("--command", metavar="TEXT", help="The benchmark to run; typing it is consent to exactly this text."),
+    click.option("--metric", metavar="NAME", help="The objective among what the benchmark prints."),
+    click.option("--metric-pattern", metavar="REGEX", help="Its first group is the objective in the output."),
+    click.option("--direction", metavar="WAY", help="maximize or minimize; known for known metrics."),
+    click.option("--knobs", metavar="LIST", help="Tune just these: names or patterns, separated by commas."),
+)
+
+
+def knob_list(text: str | None) -> tuple[str, ...]:
+    """The names in ``--knobs``."""
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def open_target(name: str, workdir: str, seed: int | None = None) -> Target:
+    """The target of ``--target``.
+
+    Raises:
+        UsageError: There is no such target.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == "local" and not rest:
+        from knobctl.target.local import LocalTarget
+
+        return LocalTarget(base=workdir)
+    if kind == "simulated":
+        from knobctl.target.simulated import SimulatedTarget
+        from knobctl.target.surfaces import find_surface
+
+        return SimulatedTarget(find_surface(rest or "postgresql"), seed=seed or 0)
+    raise UsageError(f"unknown target {name!r}", "Use local, simulated, or simulated:NAME.")

@@ -1,0 +1,168 @@
+"""A look at the machine in, findings out: what is missing, what would disturb a measurement, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from knobctl.agent.places import Places, read_json
+from knobctl.errors import KnobctlError
+from knobctl.store import Store
+from knobctl.target import HostFacts
+from knobctl.target.local import LocalTarget
+from knobctl.workload.registry import adapters
+
+LEAST_FREE_BYTES = 3 << 30
+"""Room that a database or a file benchmark needs in the work folder."""
+
+LOADED = 0.3
+"""Share of the cores that other work may use before it disturbs a measurement."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: ``ok``, ``note`` (good to know), ``warning`` (measurements suffer) or ``problem`` (a run is impossible).
+        subject: What was looked at.
+        text: What was found.
+        advice: What to do about it; empty when there is nothing to do.
+    """
+
+    level: str
+    subject: str
+    text: str
+    advice: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+def examine(target: LocalTarget, workdir: str) -> list[Finding]:
+    """Everything that can be said before a run. Changes nothing on the machine."""
+    facts = target.facts()
+    states = target.probe()
+    tunable = sum(state.writable for state in states.values())
+    return [
+        Finding("ok", "machine", _describe(facts)),
+        _rights(target),
+        Finding("ok" if tunable else "problem", "knobs", f"{tunable} of {len(states)} knobs exist and can be tuned here"),
+        *_tools(target),
+        *_tuners(facts),
+        *_left_behind(),
+        _record(),
+        *_room(workdir),
+        *_noise(facts),
+    ]
+
+
+def _describe(facts: HostFacts) -> str:
+    memory = facts.memory_bytes / 2**30
+    parts = [
+        facts.distribution, f"Linux {facts.kernel}", f"{facts.cores} cores", f"{memory:.1f} GiB memory",
+        f"{facts.swap_bytes / 2**30:.1f} GiB swap" if facts.swap_bytes else "no swap",
+        f"disk {facts.disk} ({facts.disk_kind or 'unknown kind'})" if facts.disk else "no disk under the work folder",
+        f"virtualization: {facts.virtualization}",
+    ]  # fmt: skip
+    return ", ".join(parts)
+
+
+def _rights(target: LocalTarget) -> Finding:
+    obstacle = target.obstacle()
+    if obstacle:
+        return Finding("problem", "rights", obstacle, "Run as root or with sudo, or use --target simulated.")
+    return Finding("ok", "rights", "root" if os.geteuid() == 0 else "sudo works without a password")
+
+
+def _tools(target: LocalTarget) -> list[Finding]:
+    found = []
+    manager = "apt" if shutil.which("apt-get") else "dnf"
+    for adapter in adapters():
+        path = target.which(adapter.program)
+        if path:
+            found.append(Finding("ok", adapter.program, path))
+        else:
+            package = adapter.packages.get(manager, "")
+            install = f"{'apt-get' if manager == 'apt' else 'dnf'} install {package}" if package else ""
+            found.append(Finding("note", adapter.program, f"not installed ({adapter.title})", install))
+    return found
+
+
+def _tuners(facts: HostFacts) -> list[Finding]:
+    if not facts.tuners:
+        return [Finding("ok", "other tuners", "none is running")]
+    names = ", ".join(facts.tuners)
+    return [
+        Finding(
+            "problem", "other tuners", f"{names} changes kernel settings too",
+            "Stop it for the time of a run (`systemctl stop SERVICE`), or use --force.",
+        )
+    ]  # fmt: skip
+
+
+def _left_behind() -> list[Finding]:
+    places = Places()
+    if Path(places.journal).exists():
+        running = read_json(places.last_run) or {}
+        return [
+            Finding("warning", "journal", f"a run is going on, or was cut off (the last one to end: "
+                    f"{running.get('session', 'none')})", "See `knobctl status`; `knobctl restore` finishes a cut-off run.")
+        ]  # fmt: skip
+    return []
+
+
+def _record() -> Finding:
+    try:
+        with Store() as store:
+            return Finding("ok", "record", str(store.path))
+    except KnobctlError as error:
+        return Finding("problem", "record", error.message, error.hint)
+
+
+def _room(workdir: str) -> list[Finding]:
+    try:
+        free = shutil.disk_usage(workdir).free
+    except OSError as error:
+        return [Finding("problem", "work folder", f"{workdir}: {error.strerror}", "Choose another with --workdir.")]
+    text = f"{free / 2**30:.1f} GiB free in {workdir}"
+    if free < LEAST_FREE_BYTES:
+        return [Finding("warning", "work folder", text, "Free some space, or choose another with --workdir.")]
+    return [Finding("ok", "work folder", text)]
+
+
+def _noise(facts: HostFacts) -> list[Finding]:
+    found = []
+    load = os.getloadavg()[0]
+    if load > LOADED * facts.cores:
+        found.append(
+            Finding("warning", "load", f"load average {load:.1f} on {facts.cores} cores", "Wait for a quieter moment.")
+        )
+    if facts.virtualization.startswith("vm"):
+        found.append(
+            Finding("note", "virtual machine", "neighbours on the host add noise of 5 to 20 percent",
+                    "Expect small effects to need many pairs; pin the machine's CPUs where you can.")
+        )  # fmt: skip
+    if facts.cores == 1:
+        found.append(Finding("warning", "cores", "benchmark and service share one core", ""))
+    if facts.swap_bytes and _pages_swapped():
+        found.append(Finding("warning", "swap", "memory was swapped out", "Free memory before a measurement."))
+    if not Path("/proc/pressure/memory").exists():
+        found.append(
+            Finding("note", "pressure", "this kernel has no pressure-stall information",
+                    "Boot with psi=1 to have it in rewards and reports.")
+        )  # fmt: skip
+    return found or [Finding("ok", "noise", "no source of noise in sight")]
+
+
+def _pages_swapped() -> bool:
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False
+    values = {line.partition(":")[0]: int(line.split()[1]) for line in lines if len(line.split()) > 1}
+    return values.get("SwapTotal", 0) - values.get("SwapFree", 0) > 64 * 1024

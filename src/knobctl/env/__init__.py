@@ -1,0 +1,7 @@
+"""Trials: a safe plan, a target and a workload in, measured configurations out, as a Gymnasium environment."""
+
+from knobctl.env.bench import Bench
+from knobctl.env.environment import Baseline, OSTuningEnv
+from knobctl.env.make import make_env
+
+__all__ = ["Baseline", "Bench", "OSTuningEnv", "make_env"]

@@ -1,0 +1,239 @@
+"""The whole run on one page: words, plan, safe plan, preflight, search, candidate, fresh proof, restore, result.
+
+Every face of knobctl (command line, Python, later ones) calls these functions, and reads what happens from the one
+stream of events.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from knobctl.errors import (
+    Interrupted,
+    KnobctlError,
+    PreflightRefused,
+    RestoreIncomplete,
+    UsageError,
+)
+from knobctl.events import (
+    CandidateChosen,
+    Event,
+    EventSink,
+    MachineRestored,
+    NoiseMeasured,
+    PhaseStarted,
+    SessionEnded,
+    SessionStarted,
+)
+from knobctl.knobs import Value
+from knobctl.plan import TuningPlan
+from knobctl.safety import Consent, SafePlan, SafetyValidator
+from knobctl.store import Result, SessionRecord, Store
+from knobctl.strategist.base import Proposal, Strategist, TuningRequest
+from knobctl.target import RestoreReport, Target
+from knobctl.tuning import Tuning
+
+DEFAULT_SEARCHER = "ppo"
+DEFAULT_PAIRS = 12
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a plan; nothing here changes what is tuned or measured.
+
+    Attributes:
+        searcher: Name of the searcher.
+        budget: Trials of the search; the plan's ``total_timesteps`` when None.
+        seconds: For everything together, set-up included; None for no limit.
+        pairs: Most pairs of the verification.
+        seed: Seed of everything that is drawn; drawn itself when None.
+        force: Go on where the preflight would refuse.
+    """
+
+    searcher: str = DEFAULT_SEARCHER
+    budget: int | None = None
+    seconds: float | None = None
+    pairs: int = DEFAULT_PAIRS
+    seed: int | None = None
+    force: bool = False
+
+
+def propose(request: TuningRequest, target: Target, strategist: Strategist) -> Proposal:
+    """Words to plan. Looks at the machine and changes nothing.
+
+    Raises:
+        RequestNotUnderstood: The words do not say which workload is meant.
+        UsageError: An option cannot be satisfied.
+    """
+    return strategist.propose(request, target.facts(), target.probe(), target.catalogue)
+
+
+def validate(plan: TuningPlan, target: Target, consent: Consent) -> SafePlan:
+    """Plan to safe plan. Looks at the machine and changes nothing.
+
+    Raises:
+        PlanError: The plan breaks a rule.
+        ConsentMissing: Its command needs the user's own word.
+    """
+    return SafetyValidator(target.catalogue, target.facts(), target.probe(), consent).validate(plan)
+
+
+def execute(
+    plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, request: str = ""
+) -> Result:
+    """Runs a safe plan from the first benchmark to the verdict, and restores the machine whatever happens.
+
+    Args:
+        plan: What may run.
+        target: Not open yet.
+        store: Gets every event as it comes.
+        emit: A further reader of the events.
+        settings: How to run it.
+        request: The user's words, for the record.
+
+    Raises:
+        KnobctlError: The run could not be finished. The machine was restored, unless it is
+            :class:`RestoreIncomplete`, and the record says how far it came.
+    """
+    return _run(plan, target, store, emit, settings, request, None)
+
+
+def verify_again(
+    record: SessionRecord, plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings
+) -> Result:
+    """Measures the candidate of an earlier session again, with fresh pairs, as a session of its own.
+
+    Raises:
+        UsageError: The session has no candidate.
+        KnobctlError: As :func:`execute`.
+    """
+    if record.result is None or not record.result.candidate_config:
+        raise UsageError(
+            f"session {record.id} has no candidate to verify", "Choose another one from `knobctl sessions`."
+        )
+    candidate = record.result.candidate_config
+    return _run(plan, target, store, emit, settings, f"verify {record.id}", candidate)
+
+
+def _run(
+    plan: SafePlan,
+    target: Target,
+    store: Store,
+    emit: EventSink,
+    settings: Settings,
+    request: str,
+    candidate: Mapping[str, Value] | None,
+) -> Result:
+    facts = target.facts()
+    if facts.tuners and not settings.force:
+        names = " and ".join(facts.tuners)
+        raise PreflightRefused(
+            f"{names} is running and changes kernel settings too",
+            "Stop it for the time of the run (`systemctl stop SERVICE`), or go on with --force.",
+        )
+    seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
+    budget = settings.budget or plan.plan.training_config.total_timesteps
+    searcher = "none" if candidate is not None else settings.searcher
+    session = store.begin(
+        request=request,
+        plan=plan.plan,
+        facts=facts,
+        target=target.name,
+        simulated=target.simulated,
+        searcher=searcher,
+        budget=budget,
+        seed=seed,
+    )
+    save = store.sink(session)
+
+    def tell(event: Event) -> None:
+        save(event)
+        emit(event)
+
+    tuning = Tuning(plan, target, tell, store.check, seed, budget, settings.seconds, settings.pairs, settings.force)
+    began = target.clock.monotonic()
+    tell(
+        SessionStarted(
+            session,
+            plan.plan.workload_name,
+            plan.objective.name,
+            plan.objective.unit,
+            plan.objective.direction,
+            plan.command.text,
+            target.name,
+            target.simulated,
+            searcher,
+            budget,
+        )
+    )
+    try:
+        try:
+            target.open(session)
+            tuning.prepare()
+            noise = tuning.preflight()
+            tell(
+                NoiseMeasured(
+                    noise.baseline,
+                    noise.noise_percent,
+                    noise.smallest_percent if math.isfinite(noise.smallest_percent) else 1e9,
+                    tuning.pairs,
+                )
+            )
+            if candidate is None:
+                found = tuning.search(settings.searcher)
+                tell(CandidateChosen(found.configuration, found.claimed_percent, found.policy_updates))
+            else:
+                found = tuning.given(candidate)
+            judgement = tuning.verify(found.configuration) if found.configuration else None
+        finally:
+            tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
+            restored = _close(tuning, target, tell)
+        store.check()
+    except KnobctlError as error:
+        _end(store, session, error)
+        raise
+    except KeyboardInterrupt:
+        interrupted = Interrupted("interrupted; the machine was restored")
+        _end(store, session, interrupted)
+        raise interrupted from None
+    result = tuning.conclude(
+        session=session,
+        searcher=searcher,
+        seconds=target.clock.monotonic() - began,
+        restored=restored.complete,
+        noise=noise,
+        found=found,
+        judgement=judgement,
+    )
+    tell(SessionEnded(result.to_dict()))
+    store.check()
+    return result
+
+
+def _close(tuning: Tuning, target: Target, tell: EventSink) -> RestoreReport:
+    """Ends the workload, restores the machine and says so.
+
+    Raises:
+        RestoreIncomplete: A knob is not back; the hint holds the lines to paste.
+    """
+    tuning.cleanup()
+    report = target.close()
+    left = tuple(
+        f"echo '{knob.found}' > {knob.path}" for knob in report.knobs if knob.outcome not in ("held", "drifted")
+    )
+    drifted = tuple(knob.path for knob in report.knobs if knob.outcome == "drifted")
+    tell(MachineRestored(report.complete, len(report.knobs), drifted, left))
+    if left:
+        raise RestoreIncomplete(
+            f"{len(left)} kernel setting(s) could not be put back", "Paste as root: " + "; ".join(left)
+        )
+    return report
+
+
+def _end(store: Store, session: str, error: KnobctlError) -> None:
+    status = "interrupted" if isinstance(error, Interrupted) else "failed"
+    if store.failure is None:
+        store.end(session, status, error.message)

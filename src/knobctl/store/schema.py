@@ -1,0 +1,71 @@
+"""The tables of the record, and the steps from each version of them to the next.
+
+``PRAGMA user_version`` counts the steps that a file has been through. Steps are only ever appended.
+"""
+
+from __future__ import annotations
+
+STEPS = (
+    """
+    CREATE TABLE session (
+        id TEXT PRIMARY KEY,
+        created TEXT NOT NULL,
+        request TEXT NOT NULL,
+        workload TEXT NOT NULL,
+        plan TEXT NOT NULL,
+        facts TEXT NOT NULL,
+        target TEXT NOT NULL,
+        simulated INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+        searcher TEXT NOT NULL,
+        budget INTEGER NOT NULL,
+        seed INTEGER NOT NULL,
+        version TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        pid_started INTEGER NOT NULL,
+        boot TEXT NOT NULL,
+        status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'interrupted', 'failed')),
+        reason TEXT NOT NULL DEFAULT '',
+        result TEXT
+    ) STRICT;
+
+    CREATE TABLE trial (
+        session TEXT NOT NULL REFERENCES session (id),
+        number INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        configuration TEXT NOT NULL,
+        score REAL,
+        metrics TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        samples TEXT NOT NULL,
+        seconds REAL NOT NULL,
+        reward REAL,
+        failure TEXT NOT NULL,
+        started REAL NOT NULL,
+        PRIMARY KEY (session, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE pair (
+        session TEXT NOT NULL REFERENCES session (id),
+        number INTEGER NOT NULL,
+        planned INTEGER NOT NULL,
+        default_score REAL NOT NULL,
+        candidate_score REAL NOT NULL,
+        percent REAL NOT NULL,
+        low_percent REAL,
+        high_percent REAL,
+        PRIMARY KEY (session, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE event (
+        position INTEGER PRIMARY KEY,
+        session TEXT NOT NULL REFERENCES session (id),
+        kind TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX event_of_session ON event (session, position);
+    """,
+)
+"""``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
+
+VERSION = len(STEPS)

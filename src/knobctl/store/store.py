@@ -1,0 +1,374 @@
+"""Events in, one SQLite file that holds every session out, readable up to the last trial whatever happened.
+
+The file is the record that everything else is recomputed from: raw samples are kept, summaries are derived.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from knobctl.errors import StoreError, UsageError
+from knobctl.events import (
+    CandidateChosen,
+    Event,
+    EventSink,
+    MachineRestored,
+    NoiseMeasured,
+    Notice,
+    PairMeasured,
+    PhaseStarted,
+    Progress,
+    SessionEnded,
+    SessionStarted,
+    Trial,
+    TrialDone,
+    TrialStarted,
+)
+from knobctl.plan import TuningPlan
+from knobctl.state import state_folder
+from knobctl.store.database import connect, translated
+from knobctl.store.process import Process
+from knobctl.store.result import Result
+from knobctl.target import HostFacts
+
+_KINDS: dict[str, type[Event]] = {
+    cls.kind: cls
+    for cls in (Notice, SessionStarted, PhaseStarted, TrialStarted, NoiseMeasured, CandidateChosen, MachineRestored)
+}
+
+
+def default_path() -> Path:
+    """Where the record is kept: ``knobctl.db`` in the state folder."""
+    return state_folder() / "knobctl.db"
+
+
+def new_session_id(now: datetime | None = None) -> str:
+    """A key such as ``20261122-184500-a1b2``: the time in UTC and four random digits."""
+    return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """One session as the store holds it.
+
+    Attributes:
+        id: Key.
+        created: When it began (UTC).
+        request: The user's words; empty when a plan file was run.
+        workload: Name of the workload.
+        plan: The plan as JSON, as :func:`knobctl.plan.parse_plan` reads it.
+        facts: The machine.
+        target: Name of the target.
+        simulated: Whether the target was a simulation.
+        searcher: Name of the searcher.
+        budget: Trials of the search.
+        seed: Seed of everything that is drawn.
+        version: The knobctl that made it.
+        status: ``running``, ``finished``, ``interrupted`` or ``failed``. A session whose process is gone without
+            having said how it ended reads as ``interrupted``.
+        reason: Why it failed or was interrupted; may be empty.
+        trials: How many trials are recorded.
+        result: The result; None unless it is finished.
+    """
+
+    id: str
+    created: datetime
+    request: str
+    workload: str
+    plan: str
+    facts: HostFacts
+    target: str
+    simulated: bool
+    searcher: str
+    budget: int
+    seed: int
+    version: str
+    status: str
+    reason: str
+    trials: int
+    result: Result | None
+
+
+class Store:
+    """The record of all sessions. One instance belongs to one thread; close it, or use it in a ``with`` statement.
+
+    Attributes:
+        path: The SQLite file.
+        failure: Why the record is incomplete, or None. A sink must not raise into a run, so the first error is kept
+            here and nothing more is written; the run looks at it between trials, with :meth:`check`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Opens the record, making folder and file when they are missing.
+
+        Raises:
+            StoreError: It cannot be opened or written, is no record, or comes from a newer knobctl.
+        """
+        self.path = path or default_path()
+        self.failure: StoreError | None = None
+        self._connection = connect(self.path)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file. May be called more than once."""
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.close()
+
+    def begin(
+        self,
+        *,
+        request: str,
+        plan: TuningPlan,
+        facts: HostFacts,
+        target: str,
+        simulated: bool,
+        searcher: str,
+        budget: int,
+        seed: int,
+        session: str = "",
+    ) -> str:
+        """Opens a session that belongs to this process, before anything on the machine is touched.
+
+        Args:
+            request: The user's words; empty when a plan file is run.
+            plan: What was asked for.
+            facts: The machine.
+            target: Name of the target.
+            simulated: Whether the target is a simulation.
+            searcher: Name of the searcher.
+            budget: Trials of the search.
+            seed: Seed of everything that is drawn.
+            session: Its key, when it is already known; a new one otherwise.
+
+        Returns:
+            The key of the session.
+
+        Raises:
+            StoreError: It cannot be written (a full disk, for instance).
+        """
+        now = datetime.now(UTC)
+        session = session or new_session_id(now)
+        process = Process.current()
+        row = {
+            "id": session,
+            "created": now.isoformat(timespec="seconds"),
+            "request": request,
+            "workload": plan.workload_name,
+            "plan": plan.to_json(),
+            "facts": _json(asdict(facts)),
+            "target": target,
+            "simulated": int(simulated),
+            "searcher": searcher,
+            "budget": budget,
+            "seed": seed,
+            "version": metadata.version("knobctl"),
+            "pid": process.pid,
+            "pid_started": process.started,
+            "boot": process.boot,
+            "status": "running",
+        }
+        with translated(self.path):
+            self._insert("session", row)
+        return session
+
+    def sink(self, session: str) -> EventSink:
+        """The reader of the event stream that saves every event of a session as it comes. Never raises."""
+
+        def save(event: Event) -> None:
+            if self.failure is not None:
+                return
+            try:
+                with translated(self.path):
+                    self._save(session, event)
+            except StoreError as error:
+                self.failure = error
+
+        return save
+
+    def check(self) -> None:
+        """Raises what kept a sink from writing, if anything did.
+
+        Raises:
+            StoreError: The record is incomplete.
+        """
+        if self.failure is not None:
+            raise self.failure
+
+    def end(self, session: str, status: str, reason: str = "") -> None:
+        """Says that a session ended without a result: ``interrupted`` or ``failed``.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with translated(self.path):
+            self._connection.execute(
+                "UPDATE session SET status = ?, reason = ? WHERE id = ? AND status = 'running'",
+                (status, _text(reason), session),
+            )
+
+    def sessions(self, limit: int = 1000) -> tuple[SessionRecord, ...]:
+        """The latest sessions, the newest first.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return tuple(self._records("ORDER BY session.created DESC, session.rowid DESC LIMIT ?", (limit,)))
+
+    def session(self, reference: str) -> SessionRecord:
+        """One session by its key, by a beginning of it that no other key has, or ``last`` for the newest.
+
+        Raises:
+            UsageError: There is none, or more than one.
+            StoreError: The file cannot be read.
+        """
+        if reference == "last":
+            found = self.sessions(limit=1)
+        else:
+            where = "WHERE substr(session.id, 1, ?) = ? ORDER BY session.id"
+            found = tuple(self._records(where, (len(reference), reference))) if reference else ()
+        exact = tuple(record for record in found if record.id == reference)
+        if not found:
+            raise UsageError(f"there is no session {reference!r} in {self.path}", "`knobctl sessions` lists them all.")
+        if len(found) > 1 and not exact:
+            matches = ", ".join(record.id for record in found[:4])
+            raise UsageError(f"{len(found)} sessions begin with {reference!r}: {matches}", "Give more of its digits.")
+        return (exact or found)[0]
+
+    def trials(self, session: str) -> tuple[Trial, ...]:
+        """Every trial of a session, in the order in which they ran, with its raw samples.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return tuple(
+            Trial(
+                number=row["number"],
+                kind=row["kind"],
+                configuration=json.loads(row["configuration"]),
+                score=row["score"],
+                metrics=json.loads(row["metrics"]),
+                machine=json.loads(row["machine"]),
+                samples=tuple((second, value) for second, value in json.loads(row["samples"])),
+                seconds=row["seconds"],
+                reward=row["reward"],
+                failure=row["failure"],
+                started=row["started"],
+            )
+            for row in self._rows("SELECT * FROM trial WHERE session = ? ORDER BY number", (session,))
+        )
+
+    def pairs(self, session: str) -> tuple[PairMeasured, ...]:
+        """Every pair of a session's verification, with the interval after it.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return tuple(
+            PairMeasured(
+                pair=row["number"],
+                of=row["planned"],
+                default_score=row["default_score"],
+                candidate_score=row["candidate_score"],
+                percent=row["percent"],
+                low_percent=row["low_percent"],
+                high_percent=row["high_percent"],
+            )
+            for row in self._rows("SELECT * FROM pair WHERE session = ? ORDER BY number", (session,))
+        )
+
+    def events(self, session: str) -> tuple[Event, ...]:
+        """All other events of a session in their order: notices, phases, starts of trials, noise, candidate, restore.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        rows = self._rows("SELECT kind, body FROM event WHERE session = ? ORDER BY position", (session,))
+        return tuple(_event(row["kind"], json.loads(row["body"])) for row in rows if row["kind"] in _KINDS)
+
+    def _save(self, session: str, event: Event) -> None:
+        match event:
+            case Progress():
+                return  # what it showed comes again, complete, in the trial's samples
+            case TrialDone(trial=trial):
+                row = {field.name: getattr(trial, field.name) for field in fields(trial)}
+                for name in ("configuration", "metrics", "machine", "samples"):
+                    row[name] = _json(row[name])
+                self._insert("trial", {"session": session, **row})
+            case PairMeasured():
+                row = asdict(event)
+                self._insert("pair", {"session": session, "number": row.pop("pair"), "planned": row.pop("of"), **row})
+            case SessionEnded(result=result):
+                self._connection.execute(
+                    "UPDATE session SET status = 'finished', result = ? WHERE id = ?", (_json(result), session)
+                )
+            case _:
+                self._insert("event", {"session": session, "kind": event.kind, "body": _json(asdict(event))})
+
+    def _insert(self, table: str, row: Mapping[str, Any]) -> None:
+        # Table and column names come from this file alone; the values are bound.
+        marks = ", ".join(f":{name}" for name in row)
+        bound = {name: _text(value) for name, value in row.items()}
+        self._connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", bound)  # noqa: S608
+
+    def _records(self, tail: str, arguments: tuple[Any, ...]) -> Iterator[SessionRecord]:
+        counted = "SELECT *, (SELECT count(*) FROM trial WHERE trial.session = session.id) AS trials FROM session"
+        for row in self._rows(f"{counted} {tail}", arguments):
+            process = Process(row["pid"], row["pid_started"], row["boot"])
+            gone = row["status"] == "running" and not process.alive
+            yield SessionRecord(
+                id=row["id"],
+                created=datetime.fromisoformat(row["created"]),
+                request=row["request"],
+                workload=row["workload"],
+                plan=row["plan"],
+                facts=_facts(json.loads(row["facts"])),
+                target=row["target"],
+                simulated=bool(row["simulated"]),
+                searcher=row["searcher"],
+                budget=row["budget"],
+                seed=row["seed"],
+                version=row["version"],
+                status="interrupted" if gone else row["status"],
+                reason="its process is gone" if gone else row["reason"],
+                trials=row["trials"],
+                result=Result.from_dict(json.loads(row["result"])) if row["result"] else None,
+            )
+
+    def _rows(self, query: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
+        with translated(self.path):
+            cursor = self._connection.execute(query, arguments)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _text(value: Any) -> Any:
+    """Text as SQLite can hold it: an argument that is not UTF-8 reaches Python with surrogates in it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+
+
+def _facts(document: Mapping[str, Any]) -> HostFacts:
+    known = {field.name for field in fields(HostFacts)}
+    return HostFacts(**{**{k: v for k, v in document.items() if k in known}, "tuners": tuple(document["tuners"])})
+
+
+def _event(kind: str, body: Mapping[str, Any]) -> Event:
+    cls = _KINDS[kind]
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
