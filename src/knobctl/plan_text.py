@@ -144,7 +144,7 @@ def _is_consequence(problem: Any) -> bool:
     """Whether another problem says it better."""
     location, raw = problem["loc"], problem["input"]
     if problem["type"] == "too_short":
-        return bool(raw)  # a list whose entries were all bad is not empty
+        return bool(raw) and not isinstance(raw, str)  # a list whose entries were all bad is not empty
     # A knob's value is tried as an integer and as a word; only what it looks like is worth a clause.
     if _is_knob_value(location):
         return str(problem["type"]) == ("int_type" if isinstance(raw, str) else "string_type")

@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from knobctl.plan import RewardSpec
-from knobctl.workload import Direction
+from knobctl.workload.base import Direction
 
 LARGEST_RATIO = 1e6
 """Scores further from the baseline than this factor count as this far."""

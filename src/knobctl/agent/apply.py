@@ -6,7 +6,7 @@ Applies stack: each rollback undoes the last one.
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from knobctl.agent.dropin import sysctl_text, tmpfiles_text
+from knobctl.agent.dropin import Setting, sysctl_text, tmpfiles_text
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.agent.places import Places, delete, read_json, write_atomically
@@ -135,13 +135,11 @@ def _write_dropins(places: Places, stack: List[Dict[str, Any]]) -> None:
     for entry in stack:
         merged.update({path: text for path, text in entry["settings"].items() if path in entry["own"]})
     last = stack[-1]
-    for file, prefix, text in (
-        (places.sysctl, "/proc/sys/", sysctl_text),
-        (places.tmpfiles, "/sys/", tmpfiles_text),
-    ):
-        settings = {path: value for path, value in merged.items() if path.startswith(prefix)}
-        if settings:
-            write_atomically(file, text(settings, last["session"], last["date"]))
+    settings = [Setting(path, text) for path, text in merged.items()]
+    for file, render in ((places.sysctl, sysctl_text), (places.tmpfiles, tmpfiles_text)):
+        text = render(settings, last["session"], last["date"])
+        if text:
+            write_atomically(file, text)
 
 
 def _undo(kernel: Kernel, places: Places, history: History, entry: Dict[str, Any]) -> List[Dict[str, Any]]:

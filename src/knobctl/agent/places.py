@@ -6,6 +6,8 @@ import shutil
 import stat
 from typing import Any, Dict, Optional
 
+from knobctl.agent.dropin import SYSCTL_FILE, TMPFILES_FILE
+
 FOLDER_PREFIX = "knobctl-"
 
 
@@ -31,8 +33,8 @@ class Places:
         self.journal = os.path.join(self.state, "journal")
         self.last_run = os.path.join(self.state, "last-run.json")
         self.applied = os.path.join(self.state, "applied.json")
-        self.sysctl = os.path.join(root, "etc/sysctl.d/90-knobctl.conf")
-        self.tmpfiles = os.path.join(root, "etc/tmpfiles.d/knobctl.conf")
+        self.sysctl = os.path.join(root, SYSCTL_FILE[1:])
+        self.tmpfiles = os.path.join(root, TMPFILES_FILE[1:])
 
     def make(self) -> None:
         """Makes the folders.

@@ -47,6 +47,10 @@ class Coupling:
     right: str
     reason: str
 
+    def __post_init__(self) -> None:
+        if self.kind not in ("below", "at_most"):
+            raise ValueError("a coupling is below or at_most, not %s" % self.kind)
+
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Coupling:
         """Builds a coupling from one table of a data file.
@@ -57,8 +61,6 @@ class Coupling:
         keys = ("kind", "left", "right", "reason")
         if set(record) != set(keys):
             raise ValueError("a coupling has %s, not %s" % (", ".join(keys), ", ".join(sorted(record))))
-        if record["kind"] not in ("below", "at_most"):
-            raise ValueError("a coupling is below or at_most, not %s" % record["kind"])
         return cls(**record)
 
     def holds(self, left: int, right: int) -> bool:

@@ -1,6 +1,7 @@
-"""Plans in, safe plans out. The only place where a :class:`SafePlan` is made, and the only kind of plan that may run."""
+"""Plans in, safe plans out: the only place where a :class:`SafePlan` is made, the only kind of plan that may run."""
 
+from knobctl.safety.consent import Consent
 from knobctl.safety.safe_plan import Guardrail, SafeCommand, SafePlan, SafeSuggestion, TunedKnob
-from knobctl.safety.validator import Consent, SafetyValidator
+from knobctl.safety.validator import SafetyValidator
 
 __all__ = ["Consent", "Guardrail", "SafeCommand", "SafePlan", "SafeSuggestion", "SafetyValidator", "TunedKnob"]

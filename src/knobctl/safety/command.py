@@ -62,10 +62,8 @@ def words_of(key: str, text: str, findings: Findings) -> tuple[str, ...]:
     return ()
 
 
-def reasons_to_ask(words: Sequence[str], adapter: Adapter | None) -> list[str]:
+def reasons_to_ask(words: Sequence[str], adapter: Adapter) -> list[str]:
     """Why a command needs the user's own consent; empty when knobctl runs it without asking."""
-    if adapter is None:
-        return [f"{shown(words[0])} is no benchmark that knobctl knows"]
     reasons = adapter.problems(words)
     # Harmless without a shell, but no benchmark needs them, so whoever wrote this meant something else.
     odd = next((word for word in words if any(mark in word for mark in "|;&<>`$")), "")

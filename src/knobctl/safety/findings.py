@@ -33,7 +33,7 @@ class Unconsented:
     @property
     def problem(self) -> Problem:
         """The same as an error, with the way to give consent."""
-        message = f"{self.key} needs your own consent ({self.reason}): {self.text!r}"
+        message = f"{self.key} {self.text!r} runs only when you typed it yourself: {self.reason}"
         if self.key == "benchmark_command":
             return Problem(message, f"If you trust it, type it yourself: --command {shlex.quote(self.text)}")
         return Problem(message, "If you trust it, run the plan at a terminal and confirm it there.")

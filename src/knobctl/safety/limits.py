@@ -53,10 +53,11 @@ class Limits:
         try:
             return self._catalogue[name]
         except UnknownKnob as unknown:
-            close = f"; did you mean {' or '.join(unknown.suggestions)}?" if unknown.suggestions else ""
+            names = [each for each in unknown.suggestions if self._catalogue[each].risk != "forbidden"]
+            close = f"; did you mean {' or '.join(names)}?" if names else ""
             hint = "`knobctl knobs` lists all of them."
             if not name.isascii():
-                hint = f"It holds letters that only look like the usual ones: {ascii(name)}. {hint}"
+                hint = f"It holds letters that only look like the usual ones: {name!a}. {hint}"
             findings.refuse(f"unknown knob {shown(name)}{close}", hint)
             return None
 
@@ -147,7 +148,8 @@ class Limits:
         twin = self._states.get(knob.twin) if knob.twin else None
         if twin is not None and twin.value:
             findings.notes.append(
-                f"This machine uses {knob.twin} ({twin.value}) in place of {knob.name}; it is put back exactly afterwards."
+                f"This machine uses {knob.twin} ({twin.value}) in place of {knob.name}; "
+                f"it is put back exactly afterwards."
             )
         elif not dimension.contains(found):
             findings.notes.append(f"{knob.name} is {found} now, outside of what is explored.")

@@ -9,12 +9,21 @@ from knobctl.plan_text import shown
 from knobctl.safety.findings import Findings
 from knobctl.safety.safe_plan import Guardrail
 from knobctl.workload import MetricSpec
+from knobctl.workload.registry import find_metric
 
 _WAY = {"maximize": "higher", "minimize": "lower"}
 
 
 def objective_of(plan: TuningPlan, metrics: Sequence[MetricSpec], findings: Findings) -> MetricSpec | None:
-    """The metric to improve, by name or synonym; a problem when the benchmark prints no such metric."""
+    """The metric to improve; a problem when the benchmark prints no metric of this name or synonym.
+
+    Args:
+        plan: With ``metric_pattern``, the objective is what the pattern finds.
+        metrics: What the benchmark prints; the pattern's metric comes first.
+        findings: Where problems go.
+    """
+    if plan.metric_pattern is not None:
+        return metrics[0]
     return _find("reward_metric", plan.reward_metric, plan.direction, metrics, findings)
 
 
@@ -40,8 +49,7 @@ def guardrails_of(
 def _find(
     place: str, name: str, direction: str | None, metrics: Sequence[MetricSpec], findings: Findings
 ) -> MetricSpec | None:
-    wanted = _normal(name)
-    metric = next((metric for metric in metrics if wanted in map(_normal, (metric.name, *metric.synonyms))), None)
+    metric = find_metric(metrics, name)
     if metric is None:
         known = ", ".join(metric.name for metric in metrics)
         findings.refuse(f"{place}: the benchmark prints no {shown(name)}; it prints {known}", "Use one of these names.")
@@ -52,7 +60,3 @@ def _find(
         )
         return None
     return metric
-
-
-def _normal(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_")

@@ -1,4 +1,4 @@
-"""The plan's suggestions in, configurations inside the search space out; what does not fit is dropped with its reason."""
+"""The plan's suggestions in, configurations inside the search space out; what does not fit is dropped."""
 
 from __future__ import annotations
 

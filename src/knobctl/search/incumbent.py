@@ -37,9 +37,6 @@ SMALLEST_NOISE = 0.005
 MOST_TRIALS = 200
 """The latest ones count when there are more: the cost grows with the third power."""
 
-EVIDENCE = 1.0
-"""Nats of marginal likelihood that a knob has to bring before it is given an effect: odds of about three to one."""
-
 _LENGTHS = (0.15, 0.25, 0.4, 0.65, 1.0, 1.6, 2.5, 4.0)
 _SIGNALS = (0.01, 0.05, 0.25, 0.5, 1.0, 2.0, 4.0)
 _OTHER_WORD = 0.5
@@ -207,7 +204,7 @@ class Model:
         return kept
 
     def _relevant(self, active: list[bool]) -> list[bool]:
-        """The knobs that bring their share of evidence, looked at from the least important one on."""
+        """The knobs without which the trials are explained less well, the least important one looked at first."""
 
         def without(index: int) -> list[bool]:
             return [flag and position != index for position, flag in enumerate(active)]
@@ -217,7 +214,7 @@ class Model:
         evidence = self._best_fit(active)[0]
         for index in order:
             reduced = self._best_fit(without(index))[0]
-            if reduced > evidence - EVIDENCE:
+            if reduced >= evidence:
                 active, evidence = without(index), reduced
         return active
 

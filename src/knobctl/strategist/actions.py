@@ -84,7 +84,8 @@ def from_names(
     if not chosen:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:3])
         raise UsageError(
-            f"no knob that can be tuned freely here matches {', '.join(patterns)!r}{f' ({reasons})' if reasons else ''}",
+            f"no knob that can be tuned freely here matches {', '.join(patterns)!r}"
+            + (f" ({reasons})" if reasons else ""),
             "`knobctl knobs` lists the knobs.",
         )
     notes = [

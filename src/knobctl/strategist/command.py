@@ -48,7 +48,7 @@ def render(playbook: Playbook, hints: Hints, facts: HostFacts) -> Rendered:
         used.update(("url", "host", "port") if hint == "url" else (hint,))
         if isinstance(value, int) and not _fits(parameter, value):
             notes.append(
-                f"{value} is not between {parameter.min} and {parameter.max} {parameter.name} here; the default is used."
+                f"{parameter.name} {value} is not between {parameter.min} and {parameter.max}; the default is used."
             )
             hint, value = "", None
         if value is None:

@@ -127,6 +127,7 @@ class Playbook:
         training: Budget and PPO settings.
         note: What people should know about this workload; may be empty.
         unnamed: What people should know when they named no product; may be empty.
+        throwaway: What people should know when they named no server; may be empty.
     """
 
     name: str
@@ -147,6 +148,7 @@ class Playbook:
     training: TrainingConfig
     note: str = ""
     unnamed: str = ""
+    throwaway: str = ""
 
     @property
     def program(self) -> str:
@@ -160,9 +162,7 @@ class Playbook:
         Raises:
             ValueError: A key is unknown or missing.
         """
-        known = {"name", "order", "title", "examples", "ask", "note", "unnamed", "words", "excluded", "command", "metric", "guardrail",
-                 "knob", "state", "suggestion", "training"}  # fmt: skip
-        if unknown := set(document) - known:
+        if unknown := set(document) - set(_KEYS):
             raise ValueError(f"{document.get('name', '?')}: unknown key {', '.join(sorted(unknown))}")
         try:
             command = dict(document["command"])
@@ -185,6 +185,7 @@ class Playbook:
                 training=TrainingConfig(**document.get("training", {})),
                 note=document.get("note", ""),
                 unnamed=document.get("unnamed", ""),
+                throwaway=document.get("throwaway", ""),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"{document.get('name', '?')}: {error}") from None
@@ -214,6 +215,7 @@ class Intents:
         questions: Somebody asks for knowledge, unless they also want something faster.
         deeds: Somebody wants a deed that knobctl does not do, unless they also want something faster.
         never: Somebody wants something that knobctl does not do, whatever else they say.
+        beside_database: Words that stand beside “database” without being the name of one.
         unsupported: Software and hardware without a playbook.
     """
 
@@ -221,7 +223,27 @@ class Intents:
     questions: tuple[str, ...]
     deeds: tuple[str, ...]
     never: tuple[str, ...]
+    beside_database: frozenset[str]
     unsupported: tuple[Unsupported, ...]
+
+
+_KEYS = (
+    *(
+        "name",
+        "order",
+        "title",
+        "examples",
+        "ask",
+        "note",
+        "unnamed",
+        "throwaway",
+        "words",
+        "excluded",
+        "command",
+        "metric",
+    ),
+    *("guardrail", "knob", "state", "suggestion", "training"),
+)
 
 
 @functools.cache
@@ -244,6 +266,7 @@ def intents() -> Intents:
         questions=tuple(document["questions"]),
         deeds=tuple(document["deeds"]),
         never=tuple(document["never"]),
+        beside_database=frozenset(document["beside_database"]),
         unsupported=tuple(Unsupported(**_tuples(table, "words")) for table in document["unsupported"]),
     )
 

@@ -20,7 +20,7 @@ NUMBER = (
     rf"|(?<![a-z])(?:(?:a|{'|'.join(_WORDS)}){_SCALE}|(?:{'|'.join(_WORDS)})(?![a-z]))"
     rf"|[{''.join(_DIGITS)}{''.join(_UNITS)}]{{1,8}})"
 )
-"""Regular expression (for ``re.IGNORECASE | re.ASCII``, without groups of its own) of what :func:`parse_number` reads."""
+"""What :func:`parse_number` reads, as a regular expression without groups (for ``re.IGNORECASE | re.ASCII``)."""
 
 
 def parse_number(text: str) -> float:

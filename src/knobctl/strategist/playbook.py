@@ -1,9 +1,9 @@
-"""The strategist without a language model: a playbook that is chosen by words, fitted to the machine and the options."""
+"""The strategist without a language model: words choose a playbook, which is fitted to the machine and the options."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,7 +16,7 @@ from knobctl.strategist.base import Proposal, TuningRequest
 from knobctl.strategist.choice import choose
 from knobctl.strategist.command import given, parse_command, render
 from knobctl.strategist.files import Playbook
-from knobctl.strategist.request import read_request
+from knobctl.strategist.request import Hints, read_request
 from knobctl.target import HostFacts
 from knobctl.target.metrics import DEFAULT_STATE, find_machine_metric
 from knobctl.workload import MetricSpec
@@ -48,7 +48,6 @@ class PlaybookStrategist:
             chosen = actions.from_playbook(playbook, facts, states, catalogue)
         else:
             chosen = actions.from_names(request.knobs, facts, states, catalogue)
-        about = (playbook.note,) if playbook and playbook.note and not typed else ()
         suggestions = actions.suggestions(playbook, chosen.specs, states) if playbook else ()
         document: dict[str, Any] = {
             "workload_name": _title(playbook, typed),
@@ -67,7 +66,7 @@ class PlaybookStrategist:
             source=f"playbook:{playbook.name if playbook else 'custom'}",
             why=(*choice.why, *command.why),
             dropped=chosen.dropped,
-            notes=(*choice.notes, *hints.notes, *command.notes, *chosen.notes, *about),
+            notes=(*choice.notes, *hints.notes, *command.notes, *chosen.notes, *_about(playbook, hints, bool(typed))),
         )
 
 
@@ -86,8 +85,9 @@ def _measure(argv: Sequence[str], request: TuningRequest, playbook: Playbook | N
     if request.metric is not None:
         objective = find_metric(printed, request.metric)
         if objective is None:
+            known = ", ".join(spec.name for spec in printed)
             raise UsageError(
-                f"{argv[0][:80]} prints no {request.metric[:80]!r}; it prints {', '.join(spec.name for spec in printed)}",
+                f"{argv[0][:80]} prints no {request.metric[:80]!r}; it prints {known}",
                 "Use one of these names, or say how to find yours with --metric-pattern.",
             )
     else:
@@ -137,3 +137,13 @@ def _training(playbook: Playbook | None, request: TuningRequest) -> dict[str, An
     if request.seed is not None:
         settings["seed"] = request.seed
     return settings
+
+
+def _about(playbook: Playbook | None, hints: Hints, typed: bool) -> Iterator[str]:
+    """What people should know about the workload itself."""
+    if playbook is None:
+        return
+    if playbook.throwaway and not typed and hints.url is None and hints.host is None and hints.port is None:
+        yield playbook.throwaway
+    if playbook.note:
+        yield playbook.note

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from knobctl.strategist.files import intents
 from knobctl.strategist.numbers import NUMBER, parse_number
 from knobctl.strategist.wording import Wording, found, read_words
 
@@ -147,16 +148,6 @@ _BARE = re.compile(
     r"(?=\s*(?:$|[\n,.;!?]|[^\x00-\x7f]|\b(?:with|on|for|at|using|under|and|port|host|by|in|over|through|via)\b))",
     _FLAGS,
 )
-_NOT_A_NAME = frozenset(
-    """
-    a access an and app application applications apps at backend backends benchmark box by cluster clusters connections
-    engine engines faster for host hosts in instance instances is io it latency load loads machine machines of on oltp or
-    operation operations optimization performance please postgres postgresql pgbench queries query read reads request
-    requests qps response responses server servers service services speed system systems tables that the then this
-    sql tps throughput to today traffic transaction transactions tuning under updates usage use users using via well with work
-    workload workloads write writes
-    """.split()
-)
 _URL = re.compile(r"https?://[!-+\--~]+", _FLAGS)
 _HOST_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9-]{1,63})*", _FLAGS)
 _URL_REST = re.compile(r"[A-Za-z0-9._~/%+=&?-]*")
@@ -224,7 +215,7 @@ def _database(text: str, notes: list[str]) -> str | None:
         return None
     for match in _BARE.finditer(text):
         token = match["token"]
-        if _IDENTIFIER.fullmatch(token) and (match["quote"] or token.lower() not in _NOT_A_NAME):
+        if _IDENTIFIER.fullmatch(token) and (match["quote"] or token.lower() not in intents().beside_database):
             return token
     return None
 

@@ -179,11 +179,25 @@ class Target(Protocol):
     than once, and it happens without being called when the main program dies.
     """
 
-    name: str
-    """``local`` or ``simulated:NAME``."""
-    simulated: bool
-    catalogue: Catalogue
-    clock: Clock
+    @property
+    def name(self) -> str:
+        """``local`` or ``simulated:NAME``."""
+        ...
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing here is real."""
+        ...
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The knobs that this target knows."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """Time as this target sees it."""
+        ...
 
     def facts(self) -> HostFacts:
         """What the machine is."""

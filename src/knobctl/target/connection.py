@@ -55,8 +55,12 @@ class Connection:
         self._closed = threading.Event()
         self._last_words = b""
         self.pid = self._process.pid
-        for work in (self._read, self._read_errors, self._ping):
-            threading.Thread(target=work, name=f"agent-{work.__name__}", daemon=True).start()
+        self._threads = [
+            threading.Thread(target=work, name=f"agent-{work.__name__}", daemon=True)
+            for work in (self._read, self._read_errors, self._ping)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def call(self, operation: str, on_line: Callable[[str, float], bool] | None = None, **arguments: Any) -> Any:
         """Sends a request and waits for its answer.
@@ -90,7 +94,7 @@ class Connection:
             raise kind(str(message.get("message", "")), str(message.get("hint", "")))
 
     def close(self, timeout: float = 30.0) -> None:
-        """Closes the agent's input and waits for its end."""
+        """Closes the agent's input and waits for its end; the agent restores what is not restored yet."""
         self._closed.set()
         if self._process.stdin is not None:
             try:
@@ -102,6 +106,11 @@ class Connection:
         except subprocess.TimeoutExpired:
             self._process.terminate()
             self._process.wait(timeout)
+        for thread in self._threads:
+            thread.join(PING_SECONDS)
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

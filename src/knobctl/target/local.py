@@ -93,7 +93,13 @@ class LocalTarget:
 
     def open(self, session: str) -> None:
         """Starts the agent, takes the lock, finishes what an interrupted run left, makes the work folder."""
-        answer = self._connect().call("open", session=session, base=self._base)
+        connection = self._connect()
+        try:
+            answer = connection.call("open", session=session, base=self._base)
+        except BaseException:
+            self._connection = None
+            connection.close()
+            raise
         self._folder = answer["folder"]
         self.left_behind = answer["left"]
 

@@ -123,6 +123,10 @@ class Adapter(Protocol):
         """Every metric in the tool's output, by canonical name; empty when there is none. Never raises."""
         ...
 
+    def run_seconds(self, argv: Sequence[str]) -> float | None:
+        """Seconds of one run as far as the arguments tell; None when they do not."""
+        ...
+
     def bind(self, argv: Sequence[str], target: Target, objective: str, reset_command: Sequence[str] = ()) -> Workload:
         """A workload that runs this command on this target, starting throw-away services unless the arguments point
         at the user's own."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from knobctl.errors import TargetError
 from knobctl.target import Target
-from knobctl.workload.base import Adapter, MetricSpec, Workload
+from knobctl.workload.base import Adapter, Workload
 from knobctl.workload.simulated import SurfaceTarget, SurfaceWorkload
 from knobctl.workload.tool import ToolWorkload
 
@@ -15,7 +15,7 @@ def open_workload(
     adapter: Adapter,
     argv: Sequence[str],
     target: Target,
-    objective: MetricSpec,
+    objective: str,
     reset_argv: Sequence[str] = (),
     timeout: float | None = None,
 ) -> Workload:
@@ -25,7 +25,7 @@ def open_workload(
         adapter: Knows the command.
         argv: Program and arguments.
         target: Where it runs; a simulated target plays the benchmark itself.
-        objective: The metric to follow.
+        objective: Canonical name of the metric to follow.
         reset_argv: Runs before each trial.
         timeout: Seconds after which one run is killed; chosen from the arguments when left out.
 
@@ -36,7 +36,7 @@ def open_workload(
         if not isinstance(target, SurfaceTarget):
             raise TargetError(f"the simulated target {target.name} has no benchmark", "Use --target local.")
         return SurfaceWorkload(target, objective, argv)
-    workload = adapter.bind(argv, target, objective.name, reset_argv)
+    workload = adapter.bind(argv, target, objective, reset_argv)
     if timeout is not None and isinstance(workload, ToolWorkload):
         workload.timeout = timeout
     return workload

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from knobctl.workload.base import Measurement, MetricSpec, ProgressCallback
+from knobctl.workload.base import Measurement, ProgressCallback
 
 
 class SurfaceRun(Protocol):
@@ -49,11 +49,11 @@ class SurfaceWorkload:
 
     Args:
         target: The simulated target.
-        objective: What the surface's score is called.
+        objective: Canonical name of the metric that the surface's score stands for.
         argv: The command that the score stands for; it is never run.
     """
 
-    def __init__(self, target: SurfaceTarget, objective: MetricSpec, argv: Sequence[str] = ()) -> None:
+    def __init__(self, target: SurfaceTarget, objective: str, argv: Sequence[str] = ()) -> None:
         self._target = target
         self._objective = objective
         self.command = shlex.join(argv)
@@ -78,7 +78,7 @@ class SurfaceWorkload:
         """Asks the surface for its score."""
         result = self._target.evaluate(on_progress)
         if result.score is not None:
-            metrics = {self._objective.name: result.score}
+            metrics = {self._objective: result.score}
             return Measurement(metrics, result.machine, result.samples, result.seconds)
         cut_short = not result.failure
         failure = result.failure or f"cut short after {result.seconds:.1f} s"

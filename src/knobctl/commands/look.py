@@ -1,0 +1,124 @@
+"""``knobs``, ``workloads``, ``doctor``: looking at a machine without changing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from knobctl.commands import options
+from knobctl.commands.edge import guarded, put, say
+from knobctl.doctor import examine
+from knobctl.errors import UsageError
+from knobctl.knobs import UnknownKnob
+from knobctl.report.knob_view import describe_knob, describe_knobs
+from knobctl.strategist.files import playbooks
+from knobctl.target.local import LocalTarget
+from knobctl.workload.registry import adapters
+
+
+@click.command("knobs")
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Also those that cannot be tuned here.")
+@options.target
+@options.workdir
+@options.as_json
+@guarded
+def knobs_command(name: str | None, everything: bool, target_name: str, workdir: str, as_json: bool) -> int:
+    """List the kernel knobs with their values here, or explain one (a name, or a pattern such as 'vm.*')."""
+    target = options.open_target(target_name, workdir)
+    catalogue, quantities = target.catalogue, target.facts().quantities
+    try:
+        knobs = catalogue.matching(name) if name else list(catalogue)
+    except UnknownKnob as unknown:
+        close = f"Close: {', '.join(unknown.suggestions)}." if unknown.suggestions else "`knobctl knobs` lists all."
+        raise UsageError(f"unknown knob {unknown.name!r}", close) from None
+    states = target.probe([knob.name for knob in knobs])
+    if as_json:
+        put([_document(knob, states[knob.name], quantities) for knob in knobs])
+    elif name and len(knobs) == 1:
+        click.echo(describe_knob(knobs[0], states[knobs[0].name], quantities, catalogue))
+    else:
+        shown = [knob for knob in knobs if everything or name or states[knob.name].writable]
+        click.echo(describe_knobs(shown, states, quantities))
+        hidden = len(knobs) - len(shown)
+        if hidden:
+            say(f"{hidden} more cannot be tuned here; --all shows them and why")
+    return 0
+
+
+@click.command("workloads")
+@options.as_json
+@guarded
+def workloads_command(as_json: bool) -> int:
+    """List what can be tuned for in words, and the benchmarks whose output is understood."""
+    known = playbooks()
+    if as_json:
+        put(
+            {
+                "playbooks": [{"name": each.name, "title": each.title, "example": each.example} for each in known],
+                "benchmarks": [
+                    {
+                        "program": adapter.program,
+                        "title": adapter.title,
+                        "metrics": [
+                            {"name": metric.name, "unit": metric.unit, "direction": metric.direction}
+                            for metric in adapter.metrics((adapter.program,))
+                        ],
+                    }
+                    for adapter in adapters()
+                ],
+            }
+        )
+        return 0
+    click.echo("Say it in words (knobctl tune REQUEST):")
+    for each in known:
+        click.echo(f"  {each.name:<24} {each.title}\n{'':<26} e.g. {each.example}")
+    click.echo("\nOr bring your own benchmark (--command TEXT):")
+    for adapter in adapters():
+        click.echo(f"  {adapter.title}")
+    click.echo("  any other command, with --metric-pattern and --direction")
+    return 0
+
+
+@click.command("doctor")
+@options.workdir
+@options.as_json
+@guarded
+def doctor_command(workdir: str, as_json: bool) -> int:
+    """Check tools, permissions, other tuners and sources of noise, with what to do about each."""
+    findings = examine(LocalTarget(base=workdir), workdir)
+    if as_json:
+        put([finding.to_dict() for finding in findings])
+    else:
+        marks = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "problem": "PROBLEM"}
+        for finding in findings:
+            click.echo(f"{marks[finding.level]} {finding.subject}: {finding.text}")
+            if finding.advice:
+                click.echo(f"        -> {finding.advice}")
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+def _document(knob: Any, state: Any, quantities: dict[str, int]) -> dict[str, Any]:
+    low, high = knob.range_on(quantities) if knob.minimum is not None and knob.maximum is not None else (None, None)
+    return {
+        "name": knob.name,
+        "path": knob.path,
+        "value": state.value,
+        "raw": state.raw,
+        "present": state.present,
+        "tunable": state.writable and knob.risk != "forbidden",
+        "reason": state.reason or knob.risk_reason,
+        "kind": knob.kind,
+        "unit": knob.unit,
+        "minimum": low,
+        "maximum": high,
+        "choices": list(state.choices or knob.choices),
+        "special": list(knob.special),
+        "scale": knob.scale,
+        "effect": knob.effect,
+        "risk": knob.risk,
+        "summary": knob.summary,
+        "why": knob.why,
+        "source": knob.source,
+    }

@@ -1,0 +1,251 @@
+"""``tune``, ``plan``, ``run``, ``verify``: everything that ends in a measurement, or would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from knobctl import pipeline
+from knobctl.commands import options
+from knobctl.commands.edge import confirm, guarded, interactive, put, say
+from knobctl.errors import ConsentMissing, PlanError, UsageError
+from knobctl.events import EventSink
+from knobctl.measure import Verdict
+from knobctl.pipeline import Settings
+from knobctl.plan import TuningPlan, load_plan, parse_plan
+from knobctl.report.plan_view import describe_plan
+from knobctl.report.summary import summarize
+from knobctl.report.terminal import terminal_view
+from knobctl.safety import Consent, SafePlan
+from knobctl.store import Result, Store
+from knobctl.strategist.base import Proposal, TuningRequest
+from knobctl.strategist.playbook import PlaybookStrategist
+from knobctl.target import Target
+
+STRATEGISTS = ("auto", "playbook")
+
+
+@click.command("tune")
+@click.argument("request")
+@options.benchmark
+@click.option("--strategist", type=click.Choice(STRATEGISTS), default="auto", show_default=True, help="Who plans.")
+@options.execution
+@guarded
+def tune_command(request: str, **given: Any) -> int:
+    """Tune the machine for a workload described in words.
+
+    Looks at the machine, makes a plan, shows it, measures the machine as it is, tries configurations, proves the best
+    one with fresh interleaved runs, and puts every knob back. What is worth making permanent is left to `apply`.
+    """
+    with _target(given) as target:
+        proposal = _propose(request, target, given)
+        consent = Consent(command=given["command"], knobs=_named(given))
+        plan = _validated(proposal.plan, target, consent, given)
+        return _carry_out(plan, target, given, request, proposal)
+
+
+@click.command("plan")
+@click.argument("request")
+@options.benchmark
+@click.option("--strategist", type=click.Choice(STRATEGISTS), default="auto", show_default=True, help="Who plans.")
+@click.option("--budget", type=click.IntRange(1, 100_000), metavar="N", help="Trials of the search.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
+@options.seed
+@options.target
+@options.workdir
+@options.as_json
+@guarded
+def plan_command(request: str, output: Path | None, **given: Any) -> int:
+    """Show the plan for a request. Nothing is touched."""
+    with _target(given) as target:
+        proposal = _propose(request, target, given)
+        plan = pipeline.validate(
+            proposal.plan, target, Consent(command=proposal.plan.benchmark_command, knobs=_named(given))
+        )
+    say(describe_plan(plan, proposal.source, proposal.why, (*proposal.dropped, *plan.dropped), proposal.notes))
+    if output is not None:
+        try:
+            output.write_text(proposal.plan.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"cannot write {output}: {error.strerror}", "Choose another file with -o.") from None
+        say(f"wrote {output}; run it with: knobctl run {output}")
+    if given["as_json"]:
+        put(
+            {
+                "plan": proposal.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+                "source": proposal.source,
+                "dropped": [list(pair) for pair in (*proposal.dropped, *plan.dropped)],
+                "notes": [*proposal.why, *proposal.notes, *plan.notes],
+            }
+        )
+    return 0
+
+
+@click.command("run")
+@click.argument("plan_file", type=click.Path(path_type=Path), metavar="PLAN.json")
+@click.option("--command", metavar="TEXT", help="Consent to the plan's own command, by typing exactly its text.")
+@click.option("--knobs", metavar="LIST", help="Tune just these of the plan's knobs; consent to those that need it.")
+@options.execution
+@guarded
+def run_command(plan_file: Path, **given: Any) -> int:
+    """Run a plan from a JSON file: written by hand, by `knobctl plan`, or by a language model."""
+    proposed = load_plan(plan_file)
+    if given["command"] is not None and given["command"].strip() != proposed.benchmark_command:
+        raise UsageError(
+            f"--command is not the plan's command: {proposed.benchmark_command}", "Consent means typing exactly its text."
+        )
+    with _target(given) as target:
+        plan = _validated(
+            _restricted(proposed, target, options.knob_list(given["knobs"])),
+            target,
+            Consent(command=given["command"], knobs=_named(given)),
+            given,
+        )
+        return _carry_out(plan, target, given, "", None)
+
+
+@click.command("verify")
+@click.argument("session", default="last", metavar="[SESSION]")
+@click.option("--command", metavar="TEXT", help="Consent to the session's own command, by typing exactly its text.")
+@options.execution
+@guarded
+def verify_command(session: str, **given: Any) -> int:
+    """Measure a session's candidate again, with fresh pairs, as a session of its own."""
+    with Store() as store:
+        record = store.session(session)
+    proposed = parse_plan(record.plan)
+    with _target(given) as target:
+        consent = Consent(command=given["command"], knobs=frozenset(_caution(proposed, target)))
+        plan = _validated(proposed, target, consent, given)
+        say(describe_plan(plan, f"session {record.id}"))
+        if given["dry_run"]:
+            return 0
+        confirm("Measure its candidate again?", yes=given["yes"])
+        with Store() as store, _view(given) as emit:
+            result = pipeline.verify_again(record, plan, target, store, emit, _settings(given))
+    return _present(result, given)
+
+
+@contextmanager
+def _target(given: dict[str, Any]) -> Iterator[Target]:
+    """The target, closed in the end whatever happened."""
+    target = options.open_target(given["target_name"], given["workdir"], given["seed"])
+    try:
+        yield target
+    finally:
+        target.close()
+
+
+def _propose(request: str, target: Target, given: dict[str, Any]) -> Proposal:
+    asked = TuningRequest(
+        text=request,
+        command=given["command"],
+        metric=given["metric"],
+        metric_pattern=given["metric_pattern"],
+        direction=given["direction"],
+        knobs=options.knob_list(given["knobs"]),
+        budget=given["budget"],
+        seed=given["seed"],
+    )
+    return pipeline.propose(asked, target, PlaybookStrategist())
+
+
+def _named(given: dict[str, Any]) -> frozenset[str]:
+    return frozenset(name for name in options.knob_list(given["knobs"]) if not any(mark in name for mark in "*?"))
+
+
+def _caution(plan: TuningPlan, target: Target) -> set[str]:
+    """Knobs of a recorded plan: the user named them when the session was made."""
+    return {action.param for action in plan.action_space if action.param in target.catalogue}
+
+
+def _restricted(plan: TuningPlan, target: Target, names: tuple[str, ...]) -> TuningPlan:
+    if not names:
+        return plan
+    wanted = {knob.name for pattern in names for knob in target.catalogue.matching(pattern)}
+    kept = tuple(
+        action
+        for action in plan.action_space
+        if (knob := target.catalogue.find(action.param)) is not None and knob.name in wanted
+    )
+    if not kept:
+        raise PlanError(f"none of the plan's knobs is among {', '.join(names)}", "See the plan's action_space.")
+    return plan.model_copy(update={"action_space": kept})
+
+
+def _validated(plan: TuningPlan, target: Target, consent: Consent, given: dict[str, Any]) -> SafePlan:
+    """The safe plan; asks for consent to a command that the plan brought, when somebody can be asked."""
+    try:
+        return pipeline.validate(plan, target, consent)
+    except ConsentMissing as missing:
+        if not interactive() or given["dry_run"]:
+            raise
+        say(missing.message)
+        say(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
+        if plan.reset_command:
+            say(f"and before each trial:\n  {plan.reset_command}")
+        confirm("Run exactly this?", yes=False)
+        agreed = Consent(command=plan.benchmark_command, knobs=consent.knobs, reset_command=plan.reset_command)
+        return pipeline.validate(plan, target, agreed)
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    return Settings(
+        searcher=given["searcher"],
+        budget=given["budget"],
+        seconds=given["time_budget"],
+        pairs=given["pairs"],
+        seed=given["seed"],
+        force=given["force"],
+    )
+
+
+@contextmanager
+def _view(given: dict[str, Any]) -> Iterator[EventSink]:
+    with terminal_view(quiet=given["quiet"], verbose=given["verbose"]) as emit:
+        yield emit
+
+
+def _carry_out(
+    plan: SafePlan, target: Target, given: dict[str, Any], request: str, proposal: Proposal | None
+) -> int:
+    if not given["quiet"] or given["dry_run"]:
+        if proposal is None:
+            say(describe_plan(plan))
+        else:
+            say(describe_plan(plan, proposal.source, proposal.why, proposal.dropped, proposal.notes))
+    if given["dry_run"]:
+        say("dry run: nothing was touched")
+        if given["as_json"]:
+            put({"dry_run": True, "plan": plan.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)})
+        return 0
+    question = "Try these knobs on a simulated machine?" if target.simulated else "Try these knobs on this machine?"
+    confirm(question, yes=given["yes"])
+    with Store() as store, _view(given) as emit:
+        result = pipeline.execute(plan, target, store, emit, _settings(given), request)
+    return _present(result, given)
+
+
+def _present(result: Result, given: dict[str, Any]) -> int:
+    say(summarize(result))
+    if given["as_json"]:
+        put(result.to_dict())
+    improved = result.verdict is Verdict.IMPROVED
+    if improved and not result.simulated and interactive() and not given["yes"] and sys.stdout.isatty():
+        _offer(result)
+    return 0 if improved else 3
+
+
+def _offer(result: Result) -> None:
+    """Asks whether to make it permanent; only the user's own yes does."""
+    if not click.confirm("Make this permanent?", default=False, err=True):
+        say(f"nothing was applied; later: knobctl apply {result.session_id}")
+        return
+    from knobctl.commands.manage import apply_command
+
+    apply_command.main([result.session_id, "--yes"], standalone_mode=False)
