@@ -1,4 +1,4 @@
-"""A look at the machine in, findings out: what is missing, what would disturb a measurement, and what to do about it."""
+"""A look at the machine in, findings out: what is missing, what would disturb a measurement, what to do about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places
 from knobctl.errors import KnobctlError
 from knobctl.store import Store
 from knobctl.target import HostFacts
@@ -51,7 +51,9 @@ def examine(target: LocalTarget, workdir: str) -> list[Finding]:
     return [
         Finding("ok", "machine", _describe(facts)),
         _rights(target),
-        Finding("ok" if tunable else "problem", "knobs", f"{tunable} of {len(states)} knobs exist and can be tuned here"),
+        Finding(
+            "ok" if tunable else "problem", "knobs", f"{tunable} of {len(states)} knobs exist and can be tuned here"
+        ),
         *_tools(target),
         *_tuners(facts),
         *_left_behind(),
@@ -108,10 +110,9 @@ def _tuners(facts: HostFacts) -> list[Finding]:
 def _left_behind() -> list[Finding]:
     places = Places()
     if Path(places.journal).exists():
-        running = read_json(places.last_run) or {}
         return [
-            Finding("warning", "journal", f"a run is going on, or was cut off (the last one to end: "
-                    f"{running.get('session', 'none')})", "See `knobctl status`; `knobctl restore` finishes a cut-off run.")
+            Finding("warning", "journal", "a run is going on, or was cut off",
+                    "See `knobctl status`; `knobctl restore` finishes a run that was cut off.")
         ]  # fmt: skip
     return []
 

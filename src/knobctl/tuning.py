@@ -162,9 +162,7 @@ class Tuning:
         summary = run_search(env, searcher, deadline=deadline)
         direction = self._plan.objective.direction
         default = self._plan.default
-        incumbent = choose(
-            bench.trials, self._plan.space, default, direction, self._noise.sd, allowed=self._allowed
-        )
+        incumbent = choose(bench.trials, self._plan.space, default, direction, self._noise.sd, allowed=self._allowed)
         for note in summary.notes:
             self._emit(Notice(note))
         claimed = claimed_percent(bench.trials, direction)
@@ -305,7 +303,9 @@ _CANDIDATE = ("verify-candidate",)
 
 def _baseline(trials: tuple[Trial, ...], noise: Noise) -> Baseline:
     counted = [trial for trial in trials if trial.kind == "baseline" and trial.score is not None]
-    return Baseline(noise.baseline, _means([t.machine for t in counted]), _means([t.metrics for t in counted]), noise.sd)
+    return Baseline(
+        noise.baseline, _means([t.machine for t in counted]), _means([t.metrics for t in counted]), noise.sd
+    )
 
 
 def _means(maps: list[Mapping[str, float]]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from knobctl.agent.session import Session
 from knobctl.knobs import Catalogue
 from tests.agent.fake_kernel import FILES, QUANTITIES, RECORDS, FileKernel
 
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name, text in FILES.items():

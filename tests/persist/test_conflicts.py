@@ -16,12 +16,12 @@ from knobctl.persist import Scan, Unreadable, find_conflicts
 Write = Callable[[str, str], None]
 
 
-@pytest.fixture
-def scan(root: Path, catalogue: Catalogue) -> Callable[..., Scan]:
-    return lambda *names: find_conflicts(names or ("vm.dirty_ratio",), catalogue, root)
-
-
 Look = Callable[..., Scan]
+
+
+@pytest.fixture
+def scan(root: Path, catalogue: Catalogue) -> Look:
+    return lambda *names: find_conflicts(names or ("vm.dirty_ratio",), catalogue, root)
 
 
 def test_a_machine_without_such_files_has_no_conflicts(scan: Look) -> None:
@@ -39,7 +39,7 @@ def test_a_file_that_is_read_earlier_is_overridden(scan: Look, write: Write) -> 
         "/usr/lib/sysctl.d/50-distro.conf:3 sets vm.dirty_ratio = 30 and is overridden by "
         "/etc/sysctl.d/90-knobctl.conf."
     )
-    assert scan().holds_instead("vm.dirty_ratio") is None
+    assert scan().winner("vm.dirty_ratio") is None
 
 
 def test_a_file_that_is_read_later_wins_with_both_programs(scan: Look, write: Write) -> None:
@@ -64,18 +64,18 @@ def test_the_last_file_decides_whatever_folder_it_is_in(scan: Look, write: Write
     write("/usr/lib/sysctl.d/99-second.conf", "vm.dirty_ratio = 2")
     write("/run/sysctl.d/97-between.conf", "vm.dirty_ratio = 3")
     assert [conflict.value for conflict in scan().conflicts] == ["1", "3", "2"]
-    winner = scan().holds_instead("vm.dirty_ratio")
-    assert winner is not None and winner.file == "/usr/lib/sysctl.d/99-second.conf"
+    decides = scan().winner("vm.dirty_ratio")
+    assert decides is not None and decides.file == "/usr/lib/sysctl.d/99-second.conf"
     write("/etc/sysctl.conf", "vm.dirty_ratio = 4")
-    winner = scan().holds_instead("vm.dirty_ratio")
-    assert winner is not None and winner.file == "/etc/sysctl.conf"
+    decides = scan().winner("vm.dirty_ratio")
+    assert decides is not None and decides.file == "/etc/sysctl.conf"
 
 
 def test_of_two_files_with_one_name_only_the_more_important_counts(scan: Look, write: Write) -> None:
     write("/usr/lib/sysctl.d/99-a.conf", "vm.dirty_ratio = 1")
     write("/run/sysctl.d/99-a.conf", "vm.dirty_ratio = 2")
     write("/etc/sysctl.d/99-a.conf", "vm.swappiness = 3")
-    assert scan().conflicts == ()
+    assert scan() == Scan((), ())
 
 
 def test_a_masked_file_counts_as_empty(scan: Look, write: Write, root: Path) -> None:
@@ -101,7 +101,7 @@ def test_links_stay_below_the_root(scan: Look, write: Write, root: Path) -> None
 def test_our_own_file_is_no_conflict_wherever_it_is(scan: Look, write: Write) -> None:
     write("/etc/sysctl.d/90-knobctl.conf", "vm.dirty_ratio = 30")
     write("/usr/lib/sysctl.d/90-knobctl.conf", "vm.dirty_ratio = 31")
-    assert scan().conflicts == ()
+    assert scan() == Scan((), ())
 
 
 @pytest.mark.parametrize(
@@ -130,13 +130,13 @@ def test_dots_inside_a_name(scan: Look, write: Write, key: str) -> None:
 @pytest.mark.parametrize("line", ["#vm.dirty_ratio=30", "; vm.dirty_ratio=30", "-vm.dirty_ratio", "vm.dirty_ratio"])
 def test_comments_and_lines_without_a_value_set_nothing(scan: Look, write: Write, line: str) -> None:
     write("/etc/sysctl.d/99-a.conf", line)
-    assert scan().conflicts == ()
+    assert scan() == Scan((), ())
 
 
 @pytest.mark.parametrize("name", ["99-a.conf.bak", "README", "99-a.conf~"])
 def test_files_with_another_ending_are_not_read(scan: Look, write: Write, name: str) -> None:
     write(f"/etc/sysctl.d/{name}", "vm.dirty_ratio = 1")
-    assert scan().conflicts == ()
+    assert scan() == Scan((), ())
 
 
 def test_the_twin_is_a_conflict(scan: Look, write: Write) -> None:
@@ -153,13 +153,10 @@ def test_a_knob_that_moves_ours_is_a_conflict(scan: Look, write: Write) -> None:
     assert "which moves vm.swappiness" in conflict.sentence
 
 
-def test_both_fields_of_a_vector_have_the_vector_as_conflict(scan: Look, write: Write) -> None:
+def test_a_vector_is_one_setting(scan: Look, write: Write) -> None:
     write("/etc/sysctl.conf", "net.ipv4.tcp_wmem = 4096\t16384  4194304")
     found = scan("net.ipv4.tcp_wmem[min]", "net.ipv4.tcp_wmem[max]").conflicts
-    assert [(conflict.knob, conflict.value) for conflict in found] == [
-        ("net.ipv4.tcp_wmem[min]", "4096 16384 4194304"),
-        ("net.ipv4.tcp_wmem[max]", "4096 16384 4194304"),
-    ]
+    assert [(conflict.knob, conflict.value) for conflict in found] == [("net.ipv4.tcp_wmem", "4096 16384 4194304")]
 
 
 def test_a_glob_never_wins_over_a_key_that_is_spelled_out(scan: Look, write: Write) -> None:
@@ -189,7 +186,8 @@ def test_a_file_that_cannot_be_read_is_named(scan: Look, root: Path) -> None:
     (root / "etc/sysctl.d/99-folder.conf").mkdir(parents=True)
     (root / "usr/lib").mkdir(parents=True)
     (root / "usr/lib/sysctl.d").touch()
-    assert scan().unreadable == (Unreadable("/etc/sysctl.d/99-folder.conf", "Is a directory"),)
+    assert scan() == Scan((), (Unreadable("/etc/sysctl.d/99-folder.conf", "Is a directory"),))
+    assert scan().winner("vm.dirty_ratio") is None
 
 
 def test_bytes_that_are_no_text_do_not_hide_the_rest(scan: Look, root: Path) -> None:
@@ -216,7 +214,8 @@ def test_this_machine_can_be_scanned_and_procps_agrees_about_the_files() -> None
          "source": "s", "minimum": 0, "maximum": 1}
         for key in sorted(set(keys)) if os.path.exists("/proc/sys/" + key.replace(".", "/"))
     ]  # fmt: skip
-    found = find_conflicts([record["name"] for record in records], Catalogue.from_records({"knob": records}))
-    order = list(dict.fromkeys(conflict.file for conflict in found.conflicts))
-    assert {conflict.knob for conflict in found.conflicts} == {record["name"] for record in records}
+    catalogue = Catalogue.from_records({"knob": records})
+    found = find_conflicts([knob.name for knob in catalogue], catalogue).conflicts
+    order = list(dict.fromkeys(conflict.file for conflict in found))
+    assert {conflict.knob for conflict in found} == {knob.name for knob in catalogue}
     assert order == [file for file in applied if file in order]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from knobctl.errors import RequestNotUnderstood, UsageError
 from knobctl.plan import parse_plan
+from knobctl.safety import SafetyValidator
 from knobctl.strategist.files import playbooks
 from knobctl.strategist.request import read_request
 from knobctl.workload.registry import adapter_for
@@ -111,7 +112,7 @@ def test_what_the_words_changed_and_what_was_not_used_is_said(machine: Machine) 
     ],
 )
 def test_an_injection_never_reaches_the_command(text: str, machine: Machine) -> None:
-    command = machine.propose(text).plan.benchmark_command
+    command = machine.propose(f"speed up {text}").plan.benchmark_command
     assert not set(command) & set(";|&$`()<>\\\n")
     assert not any(word in command for word in ("rm", "reboot", "version"))
 
@@ -248,3 +249,12 @@ def test_a_plan_survives_being_written_and_read(playbook: Any, machine: Machine)
 
 def test_equal_requests_give_equal_proposals(machine: Machine) -> None:
     assert machine.propose("PostgreSQL with 9 clients") == machine_of().propose("PostgreSQL with 9 clients")
+
+
+@pytest.mark.parametrize("playbook", playbooks(), ids=lambda playbook: playbook.name)
+def test_the_validator_takes_every_plan_without_asking(playbook: Any, machine: Machine) -> None:
+    plan = machine.propose(playbook.examples[0]).plan
+    safe = SafetyValidator(machine.catalogue, machine.facts, machine.states).validate(plan)
+    assert [tuned.knob.name for tuned in safe.knobs] == [spec.param for spec in plan.action_space]
+    assert len(safe.suggestions) == len(plan.suggestions)
+    assert safe.objective.name == plan.reward_metric

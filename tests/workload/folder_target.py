@@ -173,7 +173,9 @@ class ScriptedTarget(_NoKnobs):
     name = "scripted"
     folder = "/var/tmp/knobctl-work"
 
-    def __init__(self, script: Mapping[str, Played], installed: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, script: Mapping[str, Played], installed: Sequence[str] | None = None, facts: HostFacts = FACTS
+    ) -> None:
         self.clock = VirtualClock()
         self.commands: list[Command] = []
         self.started: list[Service] = []
@@ -181,7 +183,11 @@ class ScriptedTarget(_NoKnobs):
         self.files: dict[str, str] = {}
         self.service_words = ""
         self._script = script
+        self._facts = facts
         self._installed = None if installed is None else frozenset(installed)
+
+    def facts(self) -> HostFacts:
+        return self._facts
 
     def open(self, session: str) -> None:
         return

@@ -191,9 +191,7 @@ def test_the_throwaway_server_is_private_and_durable() -> None:
 
 
 def test_shared_buffers_are_a_quarter_of_a_small_machine() -> None:
-    target = ScriptedTarget({})
-    small = replace(FACTS, memory_bytes=2**30)
-    target.facts = lambda: small  # type: ignore[method-assign]
+    target = ScriptedTarget({}, facts=replace(FACTS, memory_bytes=2**30))
     workload = ADAPTER.bind(PLAN, target, TPS)
 
     workload.prepare()
@@ -271,9 +269,7 @@ def test_a_missing_server_is_named_with_its_package() -> None:
     with pytest.raises(ToolMissing, match="the PostgreSQL server is not installed") as raised:
         workload.check()
 
-    assert raised.value.hint == (
-        "Install it: `apt install postgresql`. Or name your own server with -h, -p and -U."
-    )
+    assert raised.value.hint == ("Install it: `apt install postgresql`. Or name your own server with -h, -p and -U.")
 
 
 def test_the_users_own_server_is_neither_filled_nor_reset() -> None:

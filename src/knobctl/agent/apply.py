@@ -6,7 +6,7 @@ Applies stack: each rollback undoes the last one.
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from knobctl.agent.dropin import Setting, sysctl_text, tmpfiles_text
+from knobctl.agent.dropin import PROC, sysctl_text, tmpfiles_text
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.agent.places import Places, delete, read_json, write_atomically
@@ -51,9 +51,7 @@ def apply(
         "date": date,
         "values": {knob.name: value for knob, value in knobs.items()},
         "own": [path for knob in knobs for path in kernel.files(knob)],
-        "found": [
-            {"path": file.path, "text": file.found, "active": file.active} for file in history.files.values()
-        ],
+        "found": [{"path": file.path, "text": file.found, "active": file.active} for file in history.files.values()],
         "settings": {},
         "files": [{"path": path, "previous": _text(path)} for path in (places.sysctl, places.tmpfiles)],
     }
@@ -67,7 +65,9 @@ def apply(
         _keep(places, stack)
         if isinstance(error, AgentError):
             raise
-        raise AgentError(NO_SPACE, "cannot write %s: %s" % (error.filename, explain(error)), "Nothing was changed.") from None
+        raise AgentError(
+            NO_SPACE, "cannot write %s: %s" % (error.filename, explain(error)), "Nothing was changed."
+        ) from None
     return {**entry, "files": [file["path"] for file in entry["files"] if _text(file["path"]) is not None]}
 
 
@@ -102,8 +102,9 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
         names = [*knob.affects, *([knob.twin] if knob.twin else []), knob.name]
         for name in names:
             for path in kernel.files(kernel.catalogue[name]):
-                if path not in history.files:
-                    history.files[path] = FileHistory(path, codec.settable(kernel.read(path)))
+                text = kernel.text(path)
+                if path not in history.files and text is not None:
+                    history.files[path] = FileHistory(path, codec.settable(text))
         for name in (knob.name, knob.twin) if knob.twin else ():
             for path in kernel.files(kernel.catalogue[name]):
                 history.files[path].active = history.files[path].found != "0"
@@ -111,7 +112,8 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
 
 
 def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[str, str]:
-    for knob, value in knobs.items():
+    moved = {name for knob in knobs for name in knob.affects}
+    for knob, value in sorted(knobs.items(), key=lambda pair: pair[0].name in moved):
         for path in kernel.files(knob):
             history.files[path].pending = True
             try:
@@ -125,7 +127,9 @@ def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[
         close = isinstance(held, int) and isinstance(value, int) and abs(held - value) < max(1, knob.step)
         if held != value and not close:
             raise AgentError(
-                WRITE_FAILED, "wrote %s = %s, but the kernel holds %s" % (knob.name, value, held), "Nothing was changed."
+                WRITE_FAILED,
+                "wrote %s = %s, but the kernel holds %s" % (knob.name, value, held),
+                "Nothing was changed.",
             )
     return {path: codec.settable(kernel.read(path)) for path in history.files}
 
@@ -135,9 +139,12 @@ def _write_dropins(places: Places, stack: List[Dict[str, Any]]) -> None:
     for entry in stack:
         merged.update({path: text for path, text in entry["settings"].items() if path in entry["own"]})
     last = stack[-1]
-    settings = [Setting(path, text) for path, text in merged.items()]
-    for file, render in ((places.sysctl, sysctl_text), (places.tmpfiles, tmpfiles_text)):
-        text = render(settings, last["session"], last["date"])
+    proc = {path: text for path, text in merged.items() if path.startswith(PROC)}
+    rest = {path: text for path, text in merged.items() if path not in proc}
+    for file, text in (
+        (places.sysctl, sysctl_text(proc, last["session"], last["date"])),
+        (places.tmpfiles, tmpfiles_text(rest, last["session"], last["date"])),
+    ):
         if text:
             write_atomically(file, text)
 
@@ -168,5 +175,5 @@ def _text(path: str) -> Optional[str]:
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None

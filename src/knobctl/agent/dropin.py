@@ -1,13 +1,11 @@
-"""Knobs with their new values in, the text of the files that set them at every boot out. Writes nothing.
+"""Kernel files and their texts in, the text of the files that set them at every boot out. Writes nothing.
 
-``/proc/sys`` goes into a sysctl.d file, ``/sys`` into a tmpfiles.d file. The kernel reads whole files, so a field of a
-vector becomes the whole vector, with the other fields as they stand.
+``/etc/sysctl.d/90-knobctl.conf`` for what is below ``/proc/sys`` (sysctl.d(5)), ``/etc/tmpfiles.d/knobctl.conf`` for
+what is below ``/sys`` (tmpfiles.d(5), type ``w``). The kernel reads whole files, so a field of a vector becomes the
+whole vector.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 from knobctl.knobs.codec import render, settable
 from knobctl.knobs.knob import Knob, KnobState, Value
@@ -18,28 +16,15 @@ TMPFILES_FILE = "/etc/tmpfiles.d/knobctl.conf"
 PROC = "/proc/sys/"
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One kernel file with the whole text that it shall hold.
-
-    Attributes:
-        path: Below ``/proc/sys`` or ``/sys``.
-        text: One line, without a newline.
-    """
-
-    path: str
-    text: str
-
-
-def settings(changes: Sequence[Tuple[Knob, Value]], states: Mapping[str, KnobState]) -> List[Setting]:
-    """The files behind these knobs with the text that gives the knobs these values, in the order of the knobs.
+def settings(changes: Sequence[Tuple[Knob, Value]], states: Mapping[str, KnobState]) -> Dict[str, str]:
+    """The kernel files behind these knobs, each with its whole new text, in the order of the knobs.
 
     Args:
-        changes: Knobs of one machine with their new values; several fields of one vector become one setting.
+        changes: Knobs of one machine with their new values; several fields of one vector become one text.
         states: How the knobs stand on that machine now; the source of the paths and of a vector's other fields.
 
     Raises:
-        ValueError: A knob is absent, or its text is not one line.
+        ValueError: A knob is absent.
     """
     texts: Dict[str, str] = {}
     for knob, value in changes:
@@ -48,56 +33,53 @@ def settings(changes: Sequence[Tuple[Knob, Value]], states: Mapping[str, KnobSta
             raise ValueError("%s does not exist on this machine" % knob.name)
         for path in state.paths:
             texts[path] = render(knob, value, texts.get(path, settable(state.raw)))
-    return [Setting(_one_line(path), _one_line(text)) for path, text in texts.items()]
+    return texts
+
+
+def command_line(path: str, text: str) -> str:
+    """What a person could paste into a root shell to write the same thing."""
+    quoted = "'%s'" % text if not text or any(mark in text for mark in " \t*") else text
+    if path.startswith(PROC):
+        return "sysctl -w %s=%s" % (sysctl_key(path), quoted)
+    return "echo %s > %s" % (quoted, path)
+
+
+def sysctl_text(settings: Mapping[str, str], session: str, date: str) -> str:
+    """The sysctl drop-in for ``{"/proc/sys/vm/swappiness": "10", ...}``; empty without a setting.
+
+    Raises:
+        ValueError: Something is not one line of text.
+    """
+    lines = ["%s = %s" % (sysctl_key(_line(path)), _line(text)) for path, text in settings.items()]
+    return _with_header(lines, session, date)
+
+
+def tmpfiles_text(settings: Mapping[str, str], session: str, date: str) -> str:
+    """The tmpfiles drop-in for ``{"/sys/block/vda/queue/read_ahead_kb": "256", ...}``; empty without a setting.
+
+    A percent sign would begin a specifier there and is doubled (tmpfiles.d(5)).
+
+    Raises:
+        ValueError: Something is not one line of text.
+    """
+    lines = [
+        "w %s - - - - %s" % (_quoted(_line(path)), _line(text).replace("%", "%%")) for path, text in settings.items()
+    ]
+    return _with_header(lines, session, date)
 
 
 def sysctl_key(path: str) -> str:
-    """The sysctl name of a file below ``/proc/sys``: dots between the parts, or slashes when a part has a dot.
-
-    Raises:
-        ValueError: The path is not below ``/proc/sys``.
-    """
-    if not path.startswith(PROC):
-        raise ValueError("%s is not below %s" % (path, PROC))
+    """Name of a file below ``/proc/sys`` as sysctl writes it: with dots, or with slashes when a part has a dot."""
     name = path[len(PROC) :]
     return name if "." in name else name.replace("/", ".")
-
-
-def command_line(setting: Setting) -> str:
-    """What a person could paste into a root shell to write the same thing."""
-    quoted = '"%s"' % setting.text if any(mark in setting.text for mark in " \t*") else setting.text
-    if setting.path.startswith(PROC):
-        return "sysctl -w %s=%s" % (sysctl_key(setting.path), quoted)
-    return "echo %s > %s" % (quoted, setting.path)
-
-
-def sysctl_text(entries: Iterable[Setting], session: str, date: str) -> str:
-    """The text of :data:`SYSCTL_FILE`; empty when no entry is below ``/proc/sys``."""
-    lines = ["%s = %s" % (sysctl_key(entry.path), entry.text) for entry in entries if entry.path.startswith(PROC)]
-    return _with_header(lines, session, date)
-
-
-def tmpfiles_text(entries: Iterable[Setting], session: str, date: str) -> str:
-    """The text of :data:`TMPFILES_FILE`; empty when no entry is below ``/sys``.
-
-    A percent sign would begin a specifier there and is doubled (tmpfiles.d(5)).
-    """
-    lines = [
-        "w %s - - - - %s" % (_quoted(entry.path), entry.text.replace("%", "%%"))
-        for entry in entries
-        if not entry.path.startswith(PROC)
-    ]
-    return _with_header(lines, session, date)
 
 
 def _with_header(lines: Sequence[str], session: str, date: str) -> str:
     if not lines:
         return ""
     header = [
-        "# Written by knobctl: session %s, %s." % (_one_line(session), _one_line(date)),
-        "# Evidence: knobctl report %s" % session,
-        "# Undo it with: knobctl rollback",
-        "",
+        "# Written by `knobctl apply` on %s, from the measurements of session %s." % (_line(date), _line(session)),
+        "# Undo with `knobctl rollback`, which also puts the live values back.",
     ]
     return "\n".join([*header, *lines, ""])
 
@@ -107,7 +89,7 @@ def _quoted(path: str) -> str:
     return '"%s"' % path if " " in path else path
 
 
-def _one_line(text: str) -> str:
-    if not text or not text.isprintable():
+def _line(text: str) -> str:
+    if not text or not text.replace("\t", " ").isprintable():
         raise ValueError("%r is not one line of text" % text)
     return text

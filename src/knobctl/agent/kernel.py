@@ -7,10 +7,9 @@ component, and only paths that come from the catalogue are ever opened for writi
 import errno
 import glob
 import os
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from knobctl.knobs import Catalogue, Knob, KnobState, Value
-from knobctl.knobs import codec
+from knobctl.knobs import Catalogue, Knob, KnobState, Value, codec
 
 READ_LIMIT = 65536
 
@@ -166,5 +165,3 @@ def quantities(facts: Mapping[str, object]) -> Dict[str, int]:
         "memory_pages": memory // int(str(facts["page_bytes"])),
         "cores": int(str(facts["cores"])),
     }
-
-

@@ -82,7 +82,7 @@ def delete(path: str) -> None:
     """Deletes a file durably. Not an error when there is none."""
     try:
         os.unlink(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     sync_folder(os.path.dirname(path))
 

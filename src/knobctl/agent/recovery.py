@@ -70,5 +70,3 @@ def end_everything(folder: str, grace: float) -> None:
     """Ends all descendants of this process and everything that works in the folder."""
     own = folder if os.path.basename(folder).startswith(FOLDER_PREFIX) else ""
     processes.end(lambda: processes.descendants(os.getpid(), own), grace)
-
-

@@ -28,10 +28,8 @@ class Program:
         OSError: It could not be started.
     """
 
-    def __init__(
-        self, argv: Sequence[str], identity: processes.Identity, folder: str, env: Mapping[str, str]
-    ) -> None:
-        self._process: "subprocess.Popen[bytes]" = processes.spawn(argv, identity, folder, env)
+    def __init__(self, argv: Sequence[str], identity: processes.Identity, folder: str, env: Mapping[str, str]) -> None:
+        self._process: subprocess.Popen[bytes] = processes.spawn(argv, identity, folder, env)
         assert self._process.stdout is not None
         self.pipe = self._process.stdout.fileno()
         os.set_blocking(self.pipe, False)

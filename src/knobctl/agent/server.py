@@ -164,7 +164,7 @@ class Server:
         return {"folder": self._session.folder, "left": left}
 
     def _write(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        return {"held": {name: self._session.write(name, value) for name, value in request["values"].items()}}
+        return {"held": self._session.write_all(dict(request["values"]))}
 
     def _restore(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return {"knobs": self._session.restore()}
@@ -182,9 +182,7 @@ class Server:
     def _apply(self, request: Dict[str, Any]) -> Dict[str, Any]:
         take_lock(self._lock)
         knobs = {self._session.knob(name): value for name, value in request["values"].items()}
-        return apply(
-            self._kernel, self._places, knobs, self._quantities, str(request["session"]), str(request["date"])
-        )
+        return apply(self._kernel, self._places, knobs, self._quantities, str(request["session"]), str(request["date"]))
 
     def _rollback(self, request: Dict[str, Any]) -> Dict[str, Any]:
         take_lock(self._lock)
@@ -216,7 +214,9 @@ class Server:
         try:
             program = Program(_argv(request), self._identity, self._session.folder, _env(request))
         except OSError as error:
-            self._send({"id": request["id"], "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0})
+            self._send(
+                {"id": request["id"], "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0}
+            )
             return {"exit_code": 127, "seconds": 0.0, "timed_out": False, "stopped": False, "machine": {}}
         self._run = Run(request["id"], program, float(request["timeout"]), sampler, self._send)
         self._selector.register(program.pipe, selectors.EVENT_READ, "output")

@@ -111,6 +111,13 @@ class Session:
             raise self._no_space(error, base) from None
         return left
 
+    def write_all(self, values: Mapping[str, Value]) -> Dict[str, Value]:
+        """Sets knobs, those first whose writing moves others. Returns what was read back, in that order."""
+        knobs = {self.knob(name).name: name for name in values}
+        moved = {other for name in knobs for other in self._kernel.catalogue[name].affects}
+        order = sorted(knobs, key=lambda name: name in moved)
+        return {knobs[name]: self.write(name, values[knobs[name]]) for name in order}
+
     def write(self, name: str, value: Value) -> Value:
         """Sets one knob. Returns what was read back."""
         if self._journal is None:
@@ -119,7 +126,7 @@ class Session:
         files = self._kernel.files(knob)
         if not files:
             raise AgentError(WRITE_FAILED, "%s is absent on this machine" % knob.name)
-        involved = [*self._neighbours(knob), *files]
+        involved = [*(path for path in self._neighbours(knob) if self._kernel.text(path) is not None), *files]
         fresh = self._look(knob, involved)
         self._check_unchanged(knob, involved)
         try:

@@ -1,1 +1,1 @@
-"""The command line: words typed in, calls of ``pipeline`` made, results shown. No decision about a machine lives here."""
+"""The command line: words typed in, calls of ``pipeline`` made, results shown. It decides nothing about a machine."""

@@ -66,7 +66,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
             _fail(Interrupted("interrupted"), as_json)
         except BrokenPipeError:
             os._exit(1)
-        except Exception as error:  # noqa: BLE001 - the process's edge
+        except Exception as error:
             if isinstance(error, click.ClickException):
                 raise
             traceback.print_exc()

@@ -213,9 +213,13 @@ def report_command(session: str, verbose: int, as_json: bool) -> int:
 def _verified(record: SessionRecord) -> Result:
     result = record.result
     if result is None:
-        raise UsageError(f"session {record.id} is {record.status} and has no result", "Choose one from `knobctl sessions`.")
+        raise UsageError(
+            f"session {record.id} is {record.status} and has no result", "Choose one from `knobctl sessions`."
+        )
     if result.simulated:
-        raise UsageError(f"session {record.id} was simulated: nothing of it was measured on a machine", "Run it for real.")
+        raise UsageError(
+            f"session {record.id} was simulated: nothing of it was measured on a machine", "Run it for real."
+        )
     if result.verdict is not Verdict.IMPROVED or not result.best_config:
         raise UsageError(
             f"session {record.id} ended with {result.verdict}: there is nothing worth applying",

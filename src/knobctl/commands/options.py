@@ -47,7 +47,9 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
-yes = click.option("--yes", "-y", is_flag=True, help="Confirm in advance. Does not consent to commands that a plan brings.")
+yes = click.option(
+    "--yes", "-y", is_flag=True, help="Confirm in advance. Does not consent to commands that a plan brings."
+)
 target = click.option(
     "--target", "target_name", default="local", show_default=True, metavar="TARGET",
     help="local, or simulated[:NAME or module:object].",

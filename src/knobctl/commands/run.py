@@ -97,7 +97,8 @@ def run_command(plan_file: Path, **given: Any) -> int:
     proposed = load_plan(plan_file)
     if given["command"] is not None and given["command"].strip() != proposed.benchmark_command:
         raise UsageError(
-            f"--command is not the plan's command: {proposed.benchmark_command}", "Consent means typing exactly its text."
+            f"--command is not the plan's command: {proposed.benchmark_command}",
+            "Consent means typing exactly its text.",
         )
     with _target(given) as target:
         plan = _validated(
@@ -211,9 +212,7 @@ def _view(given: dict[str, Any]) -> Iterator[EventSink]:
         yield emit
 
 
-def _carry_out(
-    plan: SafePlan, target: Target, given: dict[str, Any], request: str, proposal: Proposal | None
-) -> int:
+def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: str, proposal: Proposal | None) -> int:
     if not given["quiet"] or given["dry_run"]:
         if proposal is None:
             say(describe_plan(plan))

@@ -130,6 +130,8 @@ class Bench:
         if not self.plan.changed(wanted) or any(value == self._default[name] for name, value in differing.items()):
             self._restore()
             differing = self.plan.changed(wanted)
+        moved = {other for tuned in self.plan.knobs if tuned.knob.name in differing for other in tuned.knob.affects}
+        differing |= {name: value for name, value in self.plan.changed(wanted).items() if name in moved}
         if differing:
             try:
                 self.target.write(differing)

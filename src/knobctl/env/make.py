@@ -10,7 +10,7 @@ from typing import Any
 
 from knobctl.env.bench import Bench
 from knobctl.env.environment import Baseline, OSTuningEnv
-from knobctl.errors import UsageError
+from knobctl.errors import KnobChangedByOther, UsageError
 from knobctl.events import EventSink
 from knobctl.plan import TuningPlan, load_plan, plan_from
 from knobctl.safety import Consent, SafePlan, SafetyValidator
@@ -38,7 +38,7 @@ def make_env(
         plan: Path of a plan file, the decoded JSON, a plan, or a plan that was validated already.
         target: ``simulated``, ``simulated:NAME``, ``simulated:module:object``, ``local``, or a target that is not open.
         consent: What the user typed themselves, for commands and knobs that need it. A simulated target runs no
-            command, so there the plan's own are taken to be consented to.
+            command, so there whatever the plan says is taken to be consented to.
         baseline: The default configuration as measured before; measured at the first reset when None.
         budget: Trials of the search; the plan's ``total_timesteps`` when None.
         noise: Standard deviation of the log score of a simulated target made here.
@@ -71,6 +71,7 @@ def make_env(
         with contextlib.ExitStack() as stack:
             machine.open(f"gymnasium-{uuid.uuid4().hex[:12]}")
             stack.callback(cleanup)
+            _refuse_other_defaults(safe, machine)
             workload.prepare()
             stack.pop_all()
 
@@ -84,8 +85,21 @@ def _validated(plan: str | Path | Mapping[str, Any] | TuningPlan, target: Target
     elif not isinstance(plan, TuningPlan):
         plan = plan_from(dict(plan))
     if consent is None and target.simulated:
-        consent = Consent(command=plan.benchmark_command, reset_command=plan.reset_command)
+        named = frozenset(action.param for action in plan.action_space)
+        consent = Consent(plan.benchmark_command, named, plan.reset_command)
     return SafetyValidator(target.catalogue, target.facts(), target.probe(), consent).validate(plan)
+
+
+def _refuse_other_defaults(plan: SafePlan, target: Target) -> None:
+    """Opening a target may finish what an interrupted run left, long after the plan was validated."""
+    states = target.probe([tuned.knob.name for tuned in plan.knobs])
+    for tuned in plan.knobs:
+        value = states[tuned.knob.name].value
+        if value != tuned.found:
+            raise KnobChangedByOther(
+                f"{tuned.knob.name} is {value} now, and was {tuned.found} when the plan was validated",
+                "Make the environment again.",
+            )
 
 
 def _target(name: str, noise: float, seed: int) -> Target:

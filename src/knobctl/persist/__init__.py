@@ -1,4 +1,4 @@
-"""A verified configuration in, a permanent change out, and the way back. This half only reads."""
+"""A verified configuration in, what makes it permanent and what stands in its way out. This half only reads."""
 
 from knobctl.agent.dropin import SYSCTL_FILE, TMPFILES_FILE
 from knobctl.persist.conflicts import Conflict, Scan, Unreadable, find_conflicts

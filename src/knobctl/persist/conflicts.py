@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from knobctl.agent.dropin import PROC, SYSCTL_FILE
+from knobctl.agent.dropin import PROC, SYSCTL_FILE, sysctl_key
 from knobctl.knobs import Catalogue, Knob
 
 FOLDERS = (
@@ -40,7 +40,7 @@ class Conflict:
     """One line of a file that sets a knob of the change, or something that moves it.
 
     Attributes:
-        knob: Canonical name of the knob of the change.
+        knob: Name of the knob of the change; of a vector, its sysctl name.
         file: Where the line stands.
         line: Its number, from 1.
         key: As it is written there, without a leading hyphen.
@@ -84,7 +84,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A file that may hold a conflict and could not be read."""
+    """A file or folder that may hold a conflict and could not be read."""
 
     file: str
     reason: str
@@ -95,17 +95,16 @@ class Scan:
     """What the machine's sysctl files say about a change.
 
     Attributes:
-        conflicts: In the order in which ``sysctl --system`` applies them, so the last that wins is the one that holds.
-        unreadable: Files that could not be looked into.
+        conflicts: In the order in which ``sysctl --system`` applies them.
+        unreadable: What could not be looked into.
     """
 
     conflicts: tuple[Conflict, ...]
     unreadable: tuple[Unreadable, ...]
 
-    def holds_instead(self, knob: str) -> Conflict | None:
-        """The line that decides about a knob at boot in place of the change, or None when the change holds."""
-        winners = [conflict for conflict in self.conflicts if conflict.knob == knob and conflict.wins]
-        return winners[-1] if winners else None
+    def winner(self, knob: str) -> Conflict | None:
+        """The line that decides about a knob at boot in place of the change; None when the change holds."""
+        return next((one for one in reversed(self.conflicts) if one.knob == knob and one.wins), None)
 
 
 @dataclass(frozen=True)
@@ -121,31 +120,31 @@ class _Line:
 
 
 def find_conflicts(names: Sequence[str], catalogue: Catalogue, root: Path = Path("/")) -> Scan:
-    """Looks for lines about the knobs of a change in every file that sets sysctls at boot.
+    """Looks for lines about the knobs of a change in everything that sets sysctls at boot.
 
     Args:
-        names: Canonical names of the knobs; those below ``/sys`` have no part in this.
-        catalogue: Knows twins and what moves what.
+        names: The knobs; those below ``/sys`` have no part in this, and fields of one vector are one.
+        catalogue: Knows their files, their twins and what moves what.
         root: Folder that stands for ``/``.
 
     Raises:
         UnknownKnob: The catalogue has no such knob.
     """
-    knobs = [knob for knob in (catalogue[name] for name in names) if knob.path.startswith(PROC)]
+    knobs = {knob.path: knob for knob in map(catalogue.__getitem__, names) if knob.path.startswith(PROC)}
+    movers = {path: _movers(knob, catalogue) for path, knob in knobs.items()}
     unreadable: list[Unreadable] = []
-    conflicts = []
+    found = []
     for line in _lines(root, unreadable):
-        for knob in knobs:
-            movers = _movers(knob, catalogue)
-            relation = _relation(line.path, knob, movers)
+        for path, knob in knobs.items():
+            relation = _relation(line.path, path, movers[path])
             if relation is None:
                 continue
             # An exact key in our own file keeps every glob away from the knob itself, but not from its twin.
-            shielded = relation == "glob" and not any(_matches(mover, line.path) for mover in movers)
+            shielded = relation == "glob" and not any(_matches(mover, line.path) for mover in movers[path])
             wins = line.last and not shielded
-            conflicts.append(
+            found.append(
                 Conflict(
-                    knob=knob.name,
+                    knob=knob.name if knob.field is None else sysctl_key(path),
                     file=line.file,
                     line=line.number,
                     key=line.key,
@@ -155,7 +154,7 @@ def find_conflicts(names: Sequence[str], catalogue: Catalogue, root: Path = Path
                     wins_procps=wins,
                 )
             )
-    return Scan(tuple(conflicts), tuple(unreadable))
+    return Scan(tuple(found), tuple(unreadable))
 
 
 def _movers(knob: Knob, catalogue: Catalogue) -> dict[str, str]:
@@ -166,10 +165,10 @@ def _movers(knob: Knob, catalogue: Catalogue) -> dict[str, str]:
     return movers
 
 
-def _relation(path: str, knob: Knob, movers: Mapping[str, str]) -> str | None:
-    if any(mark in path for mark in _GLOB_MARKS):
-        return "glob" if any(_matches(candidate, path) for candidate in (knob.path, *movers)) else None
-    return "same" if path == knob.path else movers.get(path)
+def _relation(set_path: str, path: str, movers: Mapping[str, str]) -> str | None:
+    if any(mark in set_path for mark in _GLOB_MARKS):
+        return "glob" if any(_matches(candidate, set_path) for candidate in (path, *movers)) else None
+    return "same" if set_path == path else movers.get(set_path)
 
 
 def _matches(path: str, pattern: str) -> bool:

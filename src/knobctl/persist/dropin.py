@@ -1,4 +1,4 @@
-"""A configuration by knob names in, the two files that make it permanent out, as they would be written."""
+"""A configuration by knob names in, what an apply will write out, to be shown before anybody says yes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from knobctl.agent import dropin as text
-from knobctl.agent.dropin import Setting
+from knobctl.agent.dropin import PROC, command_line, settings, sysctl_text, tmpfiles_text
 from knobctl.errors import TargetError
 from knobctl.knobs import Catalogue, KnobState, Value
 
@@ -17,19 +16,19 @@ class DropIn:
     """What an apply writes.
 
     Attributes:
-        settings: The kernel files with their whole new text, in the order of the configuration.
+        settings: Kernel files with their whole new text, in the order of the configuration.
         sysctl: Text of :data:`knobctl.agent.dropin.SYSCTL_FILE`; empty when nothing below ``/proc/sys`` changes.
         tmpfiles: Text of :data:`knobctl.agent.dropin.TMPFILES_FILE`; empty when nothing below ``/sys`` changes.
     """
 
-    settings: tuple[Setting, ...]
+    settings: Mapping[str, str]
     sysctl: str
     tmpfiles: str
 
     @property
     def commands(self) -> tuple[str, ...]:
         """The same as lines for a root shell, for people who like to do it themselves."""
-        return tuple(text.command_line(setting) for setting in self.settings)
+        return tuple(command_line(path, text) for path, text in self.settings.items())
 
 
 def drop_in(
@@ -53,10 +52,12 @@ def drop_in(
         UnknownKnob: The catalogue has no such knob.
     """
     changes = [(catalogue[name], value) for name, value in configuration.items()]
-    date = f"{now:%Y-%m-%d %H:%M}"
+    date = f"{now:%Y-%m-%d %H:%M %Z}".strip()
     try:
-        settings = tuple(text.settings(changes, states))
-        return DropIn(settings, text.sysctl_text(settings, session, date), text.tmpfiles_text(settings, session, date))
+        texts = settings(changes, states)
+        proc = {path: text for path, text in texts.items() if path.startswith(PROC)}
+        sys = {path: text for path, text in texts.items() if not path.startswith(PROC)}
+        return DropIn(texts, sysctl_text(proc, session, date), tmpfiles_text(sys, session, date))
     except ValueError as error:
         raise TargetError(
             f"cannot make this permanent: {error}", "Look at `knobctl knobs` for what exists here."

@@ -21,7 +21,7 @@ _OTHER_USERS = frozenset({"sudo", "su", "doas", "pkexec", "runuser"})
 _SHELL = "|;&<>()"
 _PLACEHOLDERS = (
     re.compile(r"<[A-Za-z_][^<>|;&]{0,60}>"),
-    re.compile(r"\{\{?[A-Za-z_][A-Za-z0-9_ .-]{0,60}\}?\}"),
+    re.compile(r"\{\{? ?[A-Za-z_][A-Za-z0-9_ .-]{0,60}\}?\}"),
     re.compile(r"(?<![A-Za-z0-9])(?:your|YOUR)[_-][A-Za-z0-9_-]{1,60}"),
     re.compile(r"\b(?:REPLACE_?ME|CHANGE_?ME)\b"),
 )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob, Value
-from knobctl.knobs.space import Dimension
+from knobctl.knobs.space import LARGEST, Dimension
 from knobctl.plan import ActionSpec
 from knobctl.plan_text import shown
 from knobctl.safety.findings import Findings
@@ -125,6 +125,11 @@ class Limits:
             findings.refuse(
                 f"{knob.name}: {smallest} to {largest} is not inside what is allowed here: {allowed}",
                 f"Use min {inside[0]} and max {inside[1]}." if inside[0] < inside[1] else "Leave min and max out.",
+            )
+            return None
+        if largest - smallest > LARGEST:
+            findings.refuse(
+                f"{knob.name}: {smallest} to {largest} is too wide to search", "Give a narrower min and max."
             )
             return None
         return Dimension(knob.name, "integer", smallest, largest, spec.scale or knob.scale, special=special)

@@ -15,7 +15,7 @@ from knobctl.knobs import Value
 Step = tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]
 
 
-class SearchOver(Exception):  # noqa: N818 - it is no error: this is how a search ends
+class SearchOver(Exception):
     """No further trial may be played. Raised by :class:`BudgetedEnv` in the middle of whatever the searcher does."""
 
 

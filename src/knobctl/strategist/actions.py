@@ -204,10 +204,12 @@ def _spec(knob: Knob, entry: PlaybookKnob, facts: HostFacts, states: Mapping[str
     high = min(safe_high, entry.max if entry.max is not None else safe_high)
     if low > high:
         low, high = safe_low, safe_high
-    return ActionSpec(param=knob.name, min=low, max=high, description=entry.why)
+    return ActionSpec(param=knob.name, min=low, max=high, special=knob.special, description=entry.why)
 
 
 def _inside(spec: ActionSpec, value: int | str) -> bool:
     if spec.values is not None:
         return value in spec.values
-    return isinstance(value, int) and spec.min is not None and spec.max is not None and spec.min <= value <= spec.max
+    if not isinstance(value, int) or spec.min is None or spec.max is None:
+        return False
+    return spec.min <= value <= spec.max or value in spec.special

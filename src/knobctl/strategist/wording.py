@@ -17,7 +17,7 @@ from knobctl.errors import UsageError
 MAX_REQUEST = 4000
 """Longest request that is read, in characters."""
 
-_CLAUSE_END = re.compile(r"[,;:!?\n。、]|\.(?=\s|$)|\b(?:but|instead|just|only)\b|但|而是|只要|只想")
+_CLAUSE_END = re.compile(r"[,;:!?\n。、]|\.(?=\s|$)|\s(?:but|instead|just|only)\b|但|而是|只要|只想")
 _ALLOWED_NOT = r"(?!\s*(?:only|just|more\s+than|less\s+than|longer\s+than|later\s+than|fewer\s+than|problem|matter))"
 _NEGATION = re.compile(
     rf"(?<![\w-])(?:do\s+not|don['’]?t|not|never|without|except(?:\s+for)?|excluding|instead\s+of|rather\s+than"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import subprocess
@@ -97,10 +98,8 @@ class Connection:
         """Closes the agent's input and waits for its end; the agent restores what is not restored yet."""
         self._closed.set()
         if self._process.stdin is not None:
-            try:
+            with contextlib.suppress(OSError):
                 self._process.stdin.close()
-            except OSError:
-                pass
         try:
             self._process.wait(timeout)
         except subprocess.TimeoutExpired:

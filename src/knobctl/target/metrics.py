@@ -29,7 +29,8 @@ class MachineMetric:
 MACHINE_METRICS = (
     MachineMetric("cpu_utilization", "percent", 100, "share of CPU time that was not idle", "/proc/stat",
                   ("cpu_usage", "cpu_percent", "cpu", "cpu_util", "cpu_utilisation", "cpu_load")),
-    MachineMetric("cpu_user", "percent", 100, "share of CPU time in user mode", "/proc/stat", ("user_cpu", "user_time")),
+    MachineMetric("cpu_user", "percent", 100, "share of CPU time in user mode", "/proc/stat",
+                  ("user_cpu", "user_time")),
     MachineMetric("cpu_system", "percent", 100, "share of CPU time in the kernel", "/proc/stat",
                   ("system_cpu", "sys_time", "kernel_time", "system_time")),
     MachineMetric("iowait", "percent", 100, "share of CPU time idle while waiting for a disk", "/proc/stat",

@@ -256,7 +256,8 @@ class SimulatedTarget:
         except KnobctlError:
             raise
         except Exception as error:  # noqa: BLE001 - a surface plays a benchmark, and benchmarks crash
-            return None, f"the simulated benchmark failed: {type(error).__name__}: {error}"
+            words = " ".join(str(error).split())
+            return None, f"the simulated benchmark failed: {type(error).__name__}: {words}"
 
     def _require_open(self) -> None:
         if not self._session:
