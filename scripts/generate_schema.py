@@ -30,7 +30,7 @@ may run is decided by the safety validator, which knows the machine, the knob ca
   (`thp.enabled`). A field of a vector is `net.ipv4.tcp_wmem[max]`; the plain name means its maximum. `knobctl knobs`
   lists them.
 * The published JSON Schema is [`schemas/tuning-plan-v1.json`](../schemas/tuning-plan-v1.json). Where the schema wants a
-  number, `knobctl` also reads one in quotes.
+  number, `knobctl` also reads one in quotes, and for a direction words such as `lower is better`.
 
 """
 

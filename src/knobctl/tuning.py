@@ -109,7 +109,7 @@ class Tuning:
         """
         command = self._plan.command
         self._workload = open_workload(
-            command.adapter, command.argv, self._target, self._plan.objective, command.reset_argv, command.timeout
+            command.adapter, command.argv, self._target, self._plan.objective.name, command.reset_argv, command.timeout
         )
         self._cost = self._workload.run_seconds + 1.0
         self._phase("prepare", 0, "making the workload ready")

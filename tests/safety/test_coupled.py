@@ -43,5 +43,5 @@ def test_range_that_can_never_hold_is_refused() -> None:
 
 
 def test_two_ranges_that_can_never_hold_are_refused() -> None:
-    with pytest.raises(PlanError, match="b.background has to be below b.ratio, and no value from 30 up is$"):
+    with pytest.raises(PlanError, match=r"b\.background has to be below b\.ratio, and no value from 30 up is$"):
         validate({"param": "b.background", "min": 30}, {"param": "b.ratio", "max": 30})

@@ -77,7 +77,7 @@ def test_every_example_and_advice_chooses_its_playbook(example: tuple[str, str],
         ("large sequential file writes", SEQUENTIAL),
         ("large sequential writes of 700 MB files", SEQUENTIAL.replace("=1G", "=700M")),
         ("cpu", "sysbench cpu --threads=2 --time=4 run"),
-        ("threads", "sysbench threads --thread-locks=4 --threads=32 --time=4 run"),
+        ("threads", "sysbench threads --thread-locks=4 --thread-yields=100 --threads=32 --time=4 run"),
     ],
 )
 def test_words_fill_the_command(text: str, command: str, machine: Machine) -> None:

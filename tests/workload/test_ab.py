@@ -10,7 +10,7 @@ from tests.workload.captured import captured
 from tests.workload.folder_target import Played, ScriptedTarget
 
 ADAPTER = AbAdapter()
-COMMAND = "ab -n 20000 -c 50 http://localhost/".split()
+COMMAND = ["ab", "-n", "20000", "-c", "50", "http://localhost/"]
 RPS = "requests_per_second"
 
 
@@ -150,7 +150,7 @@ def test_a_restart_keeps_the_address() -> None:
 
 def test_the_users_own_server_is_measured_as_it_is() -> None:
     target = ScriptedTarget({"ab": Played(captured("ab-2.3"))})
-    command = "ab -n 20000 -c 50 http://localhost:8080/".split()
+    command = ["ab", "-n", "20000", "-c", "50", "http://localhost:8080/"]
     workload = ADAPTER.bind(command, target, RPS)
 
     workload.prepare()
@@ -163,7 +163,7 @@ def test_the_users_own_server_is_measured_as_it_is() -> None:
 def test_a_run_in_which_every_request_failed_is_a_failed_run() -> None:
     target = ScriptedTarget({"ab": Played(captured("ab-2.3-not-found"))})
 
-    measurement = ADAPTER.bind("ab -n 200 http://localhost/x".split(), target, RPS).run()
+    measurement = ADAPTER.bind(["ab", "-n", "200", "http://localhost/x"], target, RPS).run()
 
     assert measurement.metrics == {}
     assert measurement.failure.startswith("all 200 requests of ab failed; its last words: ")
@@ -171,7 +171,7 @@ def test_a_run_in_which_every_request_failed_is_a_failed_run() -> None:
 
 def test_the_duration_of_a_counted_run_is_learned_from_the_first_one() -> None:
     target = ScriptedTarget({"ab": Played(captured("ab-2.3"), pace=0.05)})
-    workload = ADAPTER.bind("ab -n 20000 http://localhost:1/".split(), target, RPS)
+    workload = ADAPTER.bind(["ab", "-n", "20000", "http://localhost:1/"], target, RPS)
     guess = workload.run_seconds
 
     measurement = workload.run()

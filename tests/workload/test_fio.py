@@ -9,8 +9,8 @@ from tests.workload.captured import captured
 from tests.workload.folder_target import Played, ScriptedTarget
 
 ADAPTER = FioAdapter()
-WRITE = "fio --name=w --rw=write --bs=64k --size=512m".split()
-MIXED = "fio --name=m --rw=randrw --bs=4k --size=64m --runtime=2 --time_based --numjobs=2".split()
+WRITE = ["fio", "--name=w", "--rw=write", "--bs=64k", "--size=512m"]
+MIXED = ["fio", "--name=m", "--rw=randrw", "--bs=4k", "--size=64m", "--runtime=2", "--time_based", "--numjobs=2"]
 
 
 def test_a_json_report_is_read() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import socket
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from knobctl.errors import WorkloadError
+from knobctl.errors import ToolMissing, WorkloadError
 from knobctl.target import Command
 from knobctl.workload.base import Workload
 from knobctl.workload.registry import adapter_for
@@ -21,8 +21,7 @@ pytestmark = pytest.mark.real_host
 
 @pytest.fixture
 def target() -> Iterator[FolderTarget]:
-    folder = Path(f"/var/tmp/knobctl-test-{socket.gethostname()}-{id(object()):x}")
-    target = FolderTarget(folder)
+    target = FolderTarget(Path(f"/var/tmp/knobctl-test-{uuid.uuid4().hex}"))
     target.open("test")
     try:
         yield target
@@ -33,11 +32,12 @@ def target() -> Iterator[FolderTarget]:
 def bound(target: FolderTarget, command: str, objective: str = "") -> Workload:
     argv = shlex.split(command)
     adapter = adapter_for(argv)
-    if any(not target.which(program) for program in (argv[0],)):
-        pytest.skip(f"{argv[0]} is not installed")
     assert adapter.problems(argv) == []
     workload = adapter.bind(argv, target, objective or adapter.metrics(argv)[0].name)
-    workload.check()
+    try:
+        workload.check()
+    except ToolMissing as missing:
+        pytest.skip(f"{missing}. {missing.hint}")
     return workload
 
 
@@ -191,12 +191,9 @@ def test_a_program_that_cannot_start_is_a_failed_run(target: FolderTarget) -> No
     )
 
 
-def test_a_full_disk_while_files_are_made_is_reported(target: FolderTarget) -> None:
-    limit = "prlimit --fsize=1048576 sysbench fileio --file-total-size=64M --file-num=1 prepare"
-    outcome = target.run(Command(tuple(shlex.split(limit)), 20.0))
-    assert not outcome.ok
+def test_files_that_cannot_be_made_are_reported(target: FolderTarget) -> None:
     workload = bound(target, "sysbench fileio --file-total-size=64M --file-num=1 --file-test-mode=rndrd --time=1 run")
     Path(target.folder).chmod(0o500)
 
-    with pytest.raises(WorkloadError, match=r"making the test files failed: .*FATAL: "):
+    with pytest.raises(WorkloadError, match=r"making the test files failed: .*FATAL: .*Permission denied"):
         workload.prepare()

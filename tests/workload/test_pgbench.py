@@ -112,7 +112,8 @@ def test_ordinary_commands_have_no_problems(command: str) -> None:
         ("pgbench -T 5 -l", "pgbench -l needs your own consent: it writes log files"),
         ("pgbench -T 5 --log-prefix=/etc/x", "pgbench --log-prefix needs your own consent: it writes log files"),
         ("pgbench -i -T 5", "pgbench -i needs your own consent: it makes tables and is no benchmark"),
-        ("pgbench -T 5 -b evil", "pgbench -b 'evil' is not allowed: it must be tpcb-like, simple-update or select-only"),
+        ("pgbench -T 5 -b evil", "pgbench -b 'evil' is not allowed: it must be tpcb-like, simple-update or "
+         "select-only"),
         ("pgbench -T 5 -h db.example.org", "pgbench -h 'db.example.org' is not allowed: it must be this machine: "
          "localhost, 127.0.0.1, ::1 or a folder of sockets"),
         ("pgbench -T 5 host=db.example.org", "'host=db.example.org' is no plain database name of letters, digits, _, "
@@ -218,8 +219,17 @@ def test_the_run_names_the_throwaway_server_and_its_password_file() -> None:
     assert measurement.machine == {"cpu_utilization": 50.0}
 
 
-@pytest.mark.parametrize(("options", "touched"), [("", True), ("-N", True), ("-b simple-update", True), ("-S", False),
-                                                  ("-b select-only", False), ("-b select-only@9 -b tpcb-like", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "touched"),
+    [
+        ("", True),
+        ("-N", True),
+        ("-b simple-update", True),
+        ("-S", False),
+        ("-b select-only", False),
+        ("-b select-only@9 -b tpcb-like", True),
+    ],
+)
 def test_only_what_writes_is_vacuumed_between_trials(options: str, touched: bool) -> None:
     target = ScriptedTarget({})
     workload = ADAPTER.bind(["pgbench", "-T", "5", *options.split()], target, TPS)
@@ -249,7 +259,7 @@ def test_a_server_that_does_not_come_up_is_reported_with_its_last_words() -> Non
     target.service_words = "FATAL:  could not map anonymous shared memory: Cannot allocate memory"
     workload = ADAPTER.bind(PLAN, target, TPS)
 
-    with pytest.raises(WorkloadError, match="postgres server ended at once: FATAL: .*Cannot allocate memory"):
+    with pytest.raises(WorkloadError, match=r"postgres server ended at once: FATAL: .*Cannot allocate memory"):
         workload.prepare()
 
 

@@ -7,7 +7,7 @@ from tests.workload.captured import captured
 from tests.workload.folder_target import Played, ScriptedTarget
 
 ADAPTER = WrkAdapter()
-COMMAND = "wrk -t2 -c20 -d2s http://localhost/".split()
+COMMAND = ["wrk", "-t2", "-c20", "-d2s", "http://localhost/"]
 RPS = "requests_per_second"
 
 
@@ -76,7 +76,7 @@ def test_problems(command: str, problems: list[str]) -> None:
 def test_runs_without_a_good_answer_fail(name: str, exit_code: int, failure: str) -> None:
     target = ScriptedTarget({"wrk": Played(captured(name), exit_code)})
 
-    measurement = ADAPTER.bind("wrk http://localhost/x".split(), target, RPS).run()
+    measurement = ADAPTER.bind(["wrk", "http://localhost/x"], target, RPS).run()
 
     assert measurement.metrics == {}
     assert measurement.failure.startswith(failure)
@@ -85,7 +85,7 @@ def test_runs_without_a_good_answer_fail(name: str, exit_code: int, failure: str
 def test_a_server_that_dies_halfway_leaves_metrics_and_failed_requests() -> None:
     target = ScriptedTarget({"wrk": Played(captured("wrk-4.1-server-died"))})
 
-    measurement = ADAPTER.bind("wrk http://localhost/x".split(), target, RPS).run()
+    measurement = ADAPTER.bind(["wrk", "http://localhost/x"], target, RPS).run()
 
     assert measurement.failure == ""
     assert measurement.metrics["failed_requests"] == 1977

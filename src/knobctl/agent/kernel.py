@@ -108,7 +108,7 @@ class Kernel:
         except ValueError as error:
             return KnobState(knob.name, False, False, paths=files, reason="not understood: %s" % error)
         choices = tuple(choice for choice in codec.offered(raw) or knob.choices if choice in knob.choices)
-        reason = ""
+        reason = "never tuned: %s" % knob.risk_reason if knob.risk == "forbidden" else ""
         for path in files:
             reason = reason or self._obstacle(path)
         if not reason and knob.kind == "choice" and len(choices) < 2:

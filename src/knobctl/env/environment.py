@@ -115,6 +115,7 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         )
         self._machine: Mapping[str, float] = {}
         self._played = 0
+        self._episodes = 0
         self._steps = 0
         self._failures = 0
         self._since_control = 0
@@ -125,6 +126,11 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
     def played(self) -> int:
         """Trials of the search so far; never more than the budget."""
         return self._played
+
+    @property
+    def episodes(self) -> int:
+        """Episodes in which at least one trial was played."""
+        return self._episodes
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -166,6 +172,7 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         if self._since_control >= self._control_every:
             self._measure_default("control")
         self._played += 1
+        self._episodes += self._steps == 0
         self._steps += 1
         self._since_control += 1
         info: dict[str, Any] = {}

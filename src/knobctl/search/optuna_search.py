@@ -45,6 +45,10 @@ class OptunaSearcher:
 
     def play(self, env: BudgetedEnv) -> SearchSummary:
         """Plays until the environment ends the search."""
+        if self.name == "gp":
+            import torch  # which Optuna's GPSampler fits its model with
+
+            torch.set_num_threads(1)
         space = env.action_space
         names = [f"x{index}" for index in range(space.shape[0] if space.shape else 0)]
         cube = {name: FloatDistribution(0.0, 1.0) for name in names}

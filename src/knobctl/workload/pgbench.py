@@ -29,7 +29,7 @@ from knobctl.workload.arguments import (
     whole,
 )
 from knobctl.workload.base import MetricSpec, Workload
-from knobctl.workload.postgres import BINARY_FOLDERS, PostgresServer, find_binaries
+from knobctl.workload.postgres import BINARY_FOLDERS, SERVER_PACKAGES, PostgresServer, find_binaries
 from knobctl.workload.reading import NUMBER, parse_number, read_metrics, reading
 from knobctl.workload.tool import ProgressLine, ToolAdapter, ToolWorkload, failure_of, locate
 
@@ -96,15 +96,13 @@ _LATENCY = MetricSpec("latency_average_ms", "ms", "minimize", "mean time of a tr
                       ("latency", "latency_ms", "average_latency", "avg_latency", "latency_avg", "mean_latency",
                        "latency_average", "avg_latency_ms", "latency_avg_ms"))  # fmt: skip
 
-_PACKAGES: Mapping[str, str] = {"apt": "postgresql", "dnf": "postgresql-server postgresql-contrib"}
-
 
 class PgbenchAdapter(ToolAdapter):
     """What knobctl knows about pgbench, versions 9 to 18."""
 
     program = "pgbench"
     title = "pgbench: PostgreSQL transactions"
-    packages = _PACKAGES
+    packages = SERVER_PACKAGES
 
     def metrics(self, argv: Sequence[str]) -> tuple[MetricSpec, ...]:
         """As the base class says. With ``-R`` the rate is fixed, so the usual objective is the latency."""

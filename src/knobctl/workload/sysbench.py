@@ -221,7 +221,8 @@ class SysbenchAdapter(ToolAdapter):
 
 
 def _own_metrics(test: str, mode: str) -> tuple[MetricSpec, ...]:
-    events = MetricSpec("events_per_second", "1/s", "maximize", "events per second", ("eps", "throughput"))
+    alone = ("throughput",) if test in ("cpu", "threads") else ()
+    events = MetricSpec("events_per_second", "1/s", "maximize", "events per second", ("eps", *alone))
     operations = MetricSpec("operations_per_second", "1/s", "maximize", "reads and writes per second",
                             ("iops", "ops_per_sec", "operations_per_sec"))  # fmt: skip
     if test == "memory":
@@ -232,9 +233,9 @@ def _own_metrics(test: str, mode: str) -> tuple[MetricSpec, ...]:
             "memory transferred",
             ("throughput", "bandwidth", "transfer_rate", "memory_throughput", "memory_bandwidth"),
         )
-        return (speed, operations)  # fmt: skip
+        return (speed, operations, events)  # fmt: skip
     if test != "fileio":
-        return (events,)
+        return () if test == "mutex" else (events,)
     both = MetricSpec("mib_per_second", "MiB/s", "maximize", "read and written together",
                       ("throughput", "bandwidth", "total_mib_per_second") if mode == "rndrw" else ())  # fmt: skip
     read = MetricSpec("read_mib_per_second", "MiB/s", "maximize", "read from files",
@@ -264,7 +265,7 @@ def _common_metrics(parsed: Arguments) -> tuple[MetricSpec, ...]:
         MetricSpec(f"latency_p{percentile}_ms", "ms", "minimize", f"{percentile} % of the events were faster",
                    (f"p{percentile}", f"p{percentile}_latency", f"latency_p{percentile}", f"p{percentile}_latency_ms")),
     )  # fmt: skip
-    common = (
+    return (
         MetricSpec("total_time_seconds", "s", "minimize", "duration of the test",
                    ("total_time", "execution_time", "elapsed_time")),
         MetricSpec("latency_average_ms", "ms", "minimize", "mean time of an event",
@@ -274,10 +275,6 @@ def _common_metrics(parsed: Arguments) -> tuple[MetricSpec, ...]:
         MetricSpec("latency_max_ms", "ms", "minimize", "slowest event", ("max_latency",)),
         MetricSpec("total_events", "", "maximize", "events finished"),
     )  # fmt: skip
-    own = (MetricSpec("events_per_second", "1/s", "maximize", "events per second", ("eps",)),)
-    if _test(parsed) == "mutex":
-        return common
-    return (*own, *common) if _test(parsed) == "memory" else common
 
 
 def _old_file_metrics(output: str, known: Mapping[str, float]) -> dict[str, float]:
