@@ -16,7 +16,8 @@ class Trial:
     Attributes:
         number: Counts from 0 through the whole session, whatever the kind.
         kind: ``warmup``, ``baseline``, ``search``, ``suggestion``, ``control`` (the default again, for drift),
-            ``canary`` (the default after a failure), ``verify-default`` or ``verify-candidate``.
+            ``canary`` (the default after a failure), ``run-off`` (one of two candidates for the verification),
+            ``verify-default`` or ``verify-candidate``.
         configuration: Value of every knob that differs from the default configuration.
         score: The objective; None when the trial failed.
         metrics: Everything that the benchmark printed.
@@ -80,7 +81,7 @@ class SessionStarted(Event):
 
 @dataclass(frozen=True)
 class PhaseStarted(Event):
-    """The run enters ``prepare``, ``preflight``, ``search``, ``verify`` or ``restore``.
+    """The run enters ``prepare``, ``preflight``, ``search``, ``run-off``, ``verify`` or ``restore``.
 
     Attributes:
         phase: Its name.

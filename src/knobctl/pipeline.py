@@ -81,6 +81,12 @@ def validate(plan: TuningPlan, target: Target, consent: Consent) -> SafePlan:
     return SafetyValidator(target.catalogue, target.facts(), target.probe(), consent).validate(plan)
 
 
+def estimate(plan: SafePlan, settings: Settings) -> tuple[int, float]:
+    """Benchmark runs of the whole run at most, and the seconds that they take, before anything was measured."""
+    runs, seconds = Tuning.estimate(plan, _budget(plan, settings), settings.pairs)
+    return runs, seconds if settings.seconds is None else min(seconds, settings.seconds)
+
+
 def execute(
     plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, request: str = ""
 ) -> Result:
@@ -135,7 +141,7 @@ def _run(
             "Stop it for the time of the run (`systemctl stop SERVICE`), or go on with --force.",
         )
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-    budget = settings.budget or plan.plan.training_config.total_timesteps
+    budget = _budget(plan, settings)
     searcher = "none" if candidate is not None else settings.searcher
     session = store.begin(
         request=request,
@@ -211,6 +217,10 @@ def _run(
     tell(SessionEnded(result.to_dict()))
     store.check()
     return result
+
+
+def _budget(plan: SafePlan, settings: Settings) -> int:
+    return settings.budget or plan.plan.training_config.total_timesteps
 
 
 def _close(tuning: Tuning, target: Target, tell: EventSink) -> RestoreReport:

@@ -16,14 +16,15 @@ from knobctl.knobs import Value
 from knobctl.measure import Judgement, Noise, Verification, assess, order
 from knobctl.reward import penalty, reward
 from knobctl.safety import SafePlan
-from knobctl.search.incumbent import choose, claimed_percent
+from knobctl.search.incumbent import Incumbent, choose, claimed_percent
 from knobctl.search.registry import make_searcher
 from knobctl.search.session import run_search
-from knobctl.stats import geometric_mean
+from knobctl.stats import geometric_mean, log_ratio
 from knobctl.store import Result, conclude
 from knobctl.target import Target
 from knobctl.workload import Workload
 from knobctl.workload.opening import open_workload
+from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
 
 BASELINE_RUNS = 4
 """Counted runs of the default configuration before the search; one warm-up comes before them."""
@@ -31,8 +32,17 @@ BASELINE_RUNS = 4
 VERIFY_SHARE = 0.4
 """Part of the time left after the preflight that is kept for the verification, when there is a time limit."""
 
-LEAST_PAIRS = 4
-"""Fewer pairs can hardly prove anything."""
+RUNOFF_RUNS = 2
+"""Runs of each candidate when two of them compete to be verified."""
+
+RESET_SECONDS = 1.0
+"""A guess at what a trial costs besides its benchmark, until it is known."""
+
+SMALLEST_LOSS = 0.02
+"""A smaller change may cost this much of the log score, or the noise between runs, before the whole one is taken."""
+
+LEAST_PAIRS = 5
+"""Fewer pairs prove nothing: the interval has no bounds yet."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,13 @@ class Tuning:
         self._planned = 0
         self._notes: list[str] = []
 
+    @staticmethod
+    def estimate(plan: SafePlan, budget: int, pairs: int) -> tuple[int, float]:
+        """Benchmark runs of the whole run at most, and the seconds that they take, before anything was measured."""
+        command = plan.command
+        runs = 1 + BASELINE_RUNS + budget + budget // CONTROL_EVERY + 2 * RUNOFF_RUNS + 2 * pairs
+        return runs, runs * ((command.adapter.run_seconds(command.argv) or UNKNOWN_RUN_SECONDS) + RESET_SECONDS)
+
     def prepare(self) -> None:
         """Makes the workload ready: services, data.
 
@@ -111,7 +128,7 @@ class Tuning:
         self._workload = open_workload(
             command.adapter, command.argv, self._target, self._plan.objective.name, command.reset_argv, command.timeout
         )
-        self._cost = self._workload.run_seconds + 1.0
+        self._cost = self._workload.run_seconds + RESET_SECONDS
         self._phase("prepare", 0, "making the workload ready")
         self._workload.check()
         self._workload.prepare()
@@ -158,7 +175,7 @@ class Tuning:
         searcher = make_searcher(searcher_name, self._plan.plan.training_config, self._seed)
         deadline = None
         if self._deadline is not None:
-            deadline = self._deadline - (2 * self.pairs + 1) * self._cost
+            deadline = self._deadline - (2 * self.pairs + 2 * RUNOFF_RUNS + 1) * self._cost
         summary = run_search(env, searcher, deadline=deadline)
         direction = self._plan.objective.direction
         default = self._plan.default
@@ -166,9 +183,26 @@ class Tuning:
         for note in summary.notes:
             self._emit(Notice(note))
         claimed = claimed_percent(bench.trials, direction)
-        return Found(
-            incumbent.minimal if incumbent else {}, claimed, summary.policy_updates, env.episodes, summary.notes
-        )
+        candidate = self._runoff(incumbent) if incumbent else {}
+        return Found(candidate, claimed, summary.policy_updates, env.episodes, summary.notes)
+
+    def _runoff(self, incumbent: Incumbent) -> Mapping[str, Value]:
+        """The smaller change, unless a few runs of both say that the model left out something that matters."""
+        small, whole = incumbent.minimal, incumbent.configuration
+        if small == whole:
+            return whole
+        self._phase("run-off", 2 * RUNOFF_RUNS, f"{len(small)} of {len(whole)} changes, or all of them?")
+        scores: dict[str, list[float]] = {"small": [], "whole": []}
+        for number in range(2 * RUNOFF_RUNS):
+            name, configuration = (("small", small), ("whole", whole))[(number + number // 2) % 2]
+            trial = self._measure(configuration, "run-off", number + 1, 2 * RUNOFF_RUNS)
+            if trial.score is not None:
+                scores[name].append(trial.score)
+        smaller, larger = geometric_mean(scores["small"]), geometric_mean(scores["whole"])
+        if smaller is None or larger is None:
+            return small if smaller is not None else whole
+        lost = log_ratio(smaller, larger, self._plan.objective.direction)
+        return whole if lost is not None and lost > max(self._noise.sd, SMALLEST_LOSS) else small
 
     def given(self, candidate: Mapping[str, Value]) -> Found:
         """A candidate that was found before.
@@ -270,7 +304,8 @@ class Tuning:
     def _phase(self, name: str, runs: int, text: str) -> None:
         self._check()
         after = {"prepare": 1 + BASELINE_RUNS + self._search_runs() + 2 * self.pairs,
-                 "preflight": self._search_runs() + 2 * self.pairs, "search": 2 * self.pairs}.get(name, 0)  # fmt: skip
+                 "preflight": self._search_runs() + 2 * self.pairs, "search": 2 * self.pairs,
+                 "run-off": 2 * self.pairs}.get(name, 0)  # fmt: skip
         self._planned = self._done() + runs + after
         self._emit(PhaseStarted(name, runs, self._seconds_left(), text))
 

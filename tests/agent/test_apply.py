@@ -105,6 +105,6 @@ def test_a_drop_in_that_cannot_be_written_leaves_everything_as_it_was(kernel: Fi
 
 
 def test_a_value_outside_the_safe_range_is_refused(kernel: FileKernel, places: Places) -> None:
-    with pytest.raises(AgentError, match="vm.swappiness = 200 is outside its safe range"):
+    with pytest.raises(AgentError, match=r"vm.swappiness = 200 is outside its safe range"):
         do(kernel, places, swappiness=200)
     assert kernel.log == []

@@ -56,6 +56,24 @@ def test_progress_counts_requests_and_gives_the_rate_since_the_line_before() -> 
     assert ADAPTER.progress(COMMAND, "Finished 20000 requests", 1.0, second) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "seconds"), [("-n 20000", None), ("-t 5", 5.0), ("-t 5 -n 1000000", 5.0), ("-t 0", 0.0)]
+)
+def test_the_duration_is_known_where_time_ends_the_run(options: str, seconds: float | None) -> None:
+    assert ADAPTER.run_seconds(["ab", *options.split(), "http://localhost/"]) == seconds
+
+
+def test_progress_of_a_timed_run_is_the_larger_share_of_time_and_requests() -> None:
+    argv = ["ab", "-t", "10", "-n", "1000000", "http://localhost/"]
+
+    by_time = ADAPTER.progress(argv, "Completed 100000 requests", 8.0, None)
+    by_count = ADAPTER.progress(argv, "Completed 900000 requests", 8.0, None)
+
+    assert by_time is not None
+    assert by_count is not None
+    assert (by_time.fraction, by_count.fraction) == (0.8, 0.9)
+
+
 def test_two_progress_lines_at_the_same_instant_give_no_rate() -> None:
     first = ADAPTER.progress(COMMAND, "Completed 2000 requests", 0.5, None)
     second = ADAPTER.progress(COMMAND, "Completed 4000 requests", 0.5, first)

@@ -84,7 +84,13 @@ def test_a_read_only_pgbench_leaves_nothing_to_reset(target: FolderTarget) -> No
 
 
 @pytest.mark.parametrize(
-    "command", ["ab -n 3000 -c 20 http://localhost/", "ab -k -n 3000 -c 5 {url}", "wrk -t1 -c8 -d1s http://localhost/"]
+    "command",
+    [
+        "ab -n 3000 -c 20 http://localhost/",
+        "ab -k -n 3000 -c 5 {url}",
+        "ab -t 1 -n 1000000 -c 20 http://localhost/",
+        "wrk -t1 -c8 -d1s http://localhost/",
+    ],
 )
 def test_web_load_on_a_throwaway_nginx(target: FolderTarget, command: str) -> None:
     workload = bound(target, command)
@@ -130,6 +136,8 @@ def test_web_load_on_the_users_own_server_starts_nothing(target: FolderTarget) -
             "--threads=2 --time=1 run"
             for mode in ("seqwr", "seqrewr", "seqrd", "rndrd", "rndwr", "rndrw")
         ),
+        "sysbench fileio --file-total-size=64M --file-num=16 --file-test-mode=rndwr --file-fsync-all=on --threads=4 "
+        "--time=1 run",
         "fio --name=w --rw=write --bs=64k --size=16m",
         "fio --name=m --rw=randrw --bs=4k --size=16m --time_based --runtime=1",
         "fio --name=m --rw=randwrite --bs=4k --size=4m --fsync=1 --time_based --runtime=1 --output-format=normal",

@@ -4,6 +4,7 @@ import shlex
 
 import pytest
 
+from knobctl.errors import TargetError
 from knobctl.workload.file_load import SysbenchFiles
 from knobctl.workload.sysbench import MODES, SysbenchAdapter
 from tests.workload.captured import captured
@@ -246,3 +247,19 @@ def test_a_run_without_its_files_says_so() -> None:
 
     assert failure.startswith("sysbench ended with exit code 1: ")
     assert "FATAL: Cannot open file 'test_file.0'" in failure
+
+
+class ClosedTarget(ScriptedTarget):
+    """A target whose work folder is gone, as after the death of its agent."""
+
+    @property
+    def folder(self) -> str:  # type: ignore[override]
+        raise TargetError("the target is not open")
+
+
+def test_cleaning_up_after_the_target_is_gone_is_no_error() -> None:
+    target = ClosedTarget({})
+
+    ADAPTER.bind(WOUNDED, target, "written_mib_per_second").cleanup()
+
+    assert target.commands == []

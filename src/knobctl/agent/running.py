@@ -16,7 +16,7 @@ KEPT_LINES = 50
 
 
 class Program:
-    """A running program with its output pipe.
+    """A running program with its output pipe. Output past the limit is read and dropped, but for the last lines.
 
     Args:
         argv: Program and arguments.
@@ -39,10 +39,10 @@ class Program:
         self.at_end = False
         self._partial = b""
         self._taken = 0
+        self._left_out = 0
 
     def lines(self) -> Iterator[str]:
-        """Complete lines that have arrived; the rest of an unfinished one at the end. Output past the limit is read
-        and dropped."""
+        """Complete lines that have arrived; the rest of an unfinished one at the end."""
         while True:
             try:
                 block = os.read(self.pipe, 65536)
@@ -51,21 +51,32 @@ class Program:
             except OSError:
                 block = b""
             if not block:
-                self.at_end = True
-                if self._partial:
-                    yield self._line(self._partial)
-                    self._partial = b""
+                yield from self._finish()
                 return
-            room = OUTPUT_LIMIT - self._taken
             self._taken += len(block)
-            if room <= 0:
-                continue
-            *complete, self._partial = (self._partial + block[:room]).split(b"\n")
-            for line in complete:
-                yield self._line(line)
+            *complete, self._partial = (self._partial + block).split(b"\n")
             if len(self._partial) > LINE_LIMIT:
-                yield self._line(self._partial)
-                self._partial = b""
+                complete, self._partial = [*complete, self._partial], b""
+            for raw in complete:
+                line = self._line(raw)
+                if self._taken <= OUTPUT_LIMIT:
+                    yield line
+                else:
+                    self._left_out += 1
+
+    def _finish(self) -> Iterator[str]:
+        """The unfinished last line; after too much output the last lines, where a benchmark prints its summary."""
+        if self.at_end:
+            return
+        self.at_end = True
+        if self._partial:
+            line = self._line(self._partial)
+            if not self._left_out:
+                yield line
+        if self._left_out > len(self.last_lines):
+            yield "[%d lines left out]" % (self._left_out - len(self.last_lines))
+        if self._left_out:
+            yield from list(self.last_lines)[-self._left_out :]
 
     def exit_code(self) -> Optional[int]:
         """Exit status when it has ended (negative: minus the signal), otherwise None."""

@@ -10,7 +10,7 @@ from knobctl.commands import options
 from knobctl.commands.edge import guarded, put, say
 from knobctl.doctor import examine
 from knobctl.errors import UsageError
-from knobctl.knobs import UnknownKnob
+from knobctl.knobs import Knob, KnobState, UnknownKnob
 from knobctl.report.knob_view import describe_knob, describe_knobs
 from knobctl.strategist.files import playbooks
 from knobctl.target.local import LocalTarget
@@ -56,7 +56,9 @@ def workloads_command(as_json: bool) -> int:
     if as_json:
         put(
             {
-                "playbooks": [{"name": each.name, "title": each.title, "example": each.example} for each in known],
+                "playbooks": [
+                    {"name": each.name, "title": each.title, "examples": list(each.examples)} for each in known
+                ],
                 "benchmarks": [
                     {
                         "program": adapter.program,
@@ -73,7 +75,7 @@ def workloads_command(as_json: bool) -> int:
         return 0
     click.echo("Say it in words (knobctl tune REQUEST):")
     for each in known:
-        click.echo(f"  {each.name:<24} {each.title}\n{'':<26} e.g. {each.example}")
+        click.echo(f"  {each.name:<24} {each.title}\n{'':<26} e.g. {each.examples[0]}")
     click.echo("\nOr bring your own benchmark (--command TEXT):")
     for adapter in adapters():
         click.echo(f"  {adapter.title}")
@@ -99,7 +101,7 @@ def doctor_command(workdir: str, as_json: bool) -> int:
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
-def _document(knob: Any, state: Any, quantities: dict[str, int]) -> dict[str, Any]:
+def _document(knob: Knob, state: KnobState, quantities: dict[str, int]) -> dict[str, Any]:
     low, high = knob.range_on(quantities) if knob.minimum is not None and knob.maximum is not None else (None, None)
     return {
         "name": knob.name,

@@ -121,6 +121,7 @@ def status_command(as_json: bool) -> int:
     running = Path(places.journal).exists() and _locked(places)
     cut_off = Path(places.journal).exists() and not running
     last = read_json(places.last_run)
+    tuners = target.facts().tuners
     document = {
         "running": running,
         "interrupted": cut_off,
@@ -129,7 +130,7 @@ def status_command(as_json: bool) -> int:
             {"session_id": entry["session"], "date": entry["date"], "values": entry["values"]} for entry in stack
         ],
         "holds": {name: now[name] == value for name, value in applied.items()},
-        "tuners": list(target.facts().tuners),
+        "tuners": list(tuners),
     }
     if as_json:
         put(document)
@@ -148,7 +149,7 @@ def status_command(as_json: bool) -> int:
             say(f"  {name} = {value}  {held}")
     if stack:
         say("undo the last apply with: knobctl rollback")
-    for tuner in document["tuners"]:
+    for tuner in tuners:
         say(f"! {tuner} is running and changes kernel settings too")
     return 0
 

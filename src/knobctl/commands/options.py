@@ -16,7 +16,7 @@ _SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
 SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, from ``90``, ``90s``, ``10m`` or ``1h30m``."""
 
     name = "duration"

@@ -67,7 +67,7 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
         plan = pipeline.validate(
             proposal.plan, target, Consent(command=proposal.plan.benchmark_command, knobs=_named(given))
         )
-    say(describe_plan(plan, proposal.source, proposal.why, (*proposal.dropped, *plan.dropped), proposal.notes))
+    say(describe_plan(plan, proposal.source, proposal.why, proposal.dropped, proposal.notes))
     if output is not None:
         try:
             output.write_text(proposal.plan.to_json() + "\n", encoding="utf-8")
@@ -214,10 +214,9 @@ def _view(given: dict[str, Any]) -> Iterator[EventSink]:
 
 def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: str, proposal: Proposal | None) -> int:
     if not given["quiet"] or given["dry_run"]:
-        if proposal is None:
-            say(describe_plan(plan))
-        else:
-            say(describe_plan(plan, proposal.source, proposal.why, proposal.dropped, proposal.notes))
+        runs, seconds = pipeline.estimate(plan, _settings(given))
+        said = (proposal.source, proposal.why, proposal.dropped, proposal.notes) if proposal else ()
+        say(describe_plan(plan, *said, runs=runs, seconds=seconds, simulated=target.simulated))
     if given["dry_run"]:
         say("dry run: nothing was touched")
         if given["as_json"]:

@@ -9,6 +9,7 @@ from knobctl.knobs import Bound, Catalogue, Knob, KnobState
 from knobctl.knobs.codec import settable
 from knobctl.report.wording import columns, one_line
 
+_PASTE = "set it to this"
 _EFFECTS = {
     "hot": "at once",
     "warm": "on new connections or the next writeback",
@@ -54,14 +55,14 @@ def describe_knob(knob: Knob, state: KnobState, quantities: Mapping[str, int], c
         ("why", knob.why),
         ("source", knob.source),
     ]
-    width = max(len(name) for name, _ in facts) + 2
+    width = len(_PASTE) + 2
     lines = [
         f"{knob.name}: {knob.summary}",
         *[f"  {name:<{width}}{one_line(text, 2000)}" for name, text in facts if text],
     ]
     inactive = bool(knob.twin) and state.value == 0  # the kernel refuses a 0 for the face that is not in use
     if state.present and state.paths and not inactive:
-        lines.append(f"  {'set it to this':<{width}}{command_line(state.paths[0], settable(state.raw))}")
+        lines.append(f"  {_PASTE:<{width}}{command_line(state.paths[0], settable(state.raw))}")
         if state.paths[0].startswith("/proc/sys/"):
             lines.append(f"  {'look at it':<{width}}cat {state.paths[0]}")
     return "\n".join(lines)

@@ -27,6 +27,7 @@ KINDS = {
     "suggestion": "first guess",
     "control": "as found again",
     "canary": "as found, after a failure",
+    "run-off": "run-off",
     "verify-default": "as found",
     "verify-candidate": "candidate",
 }
@@ -121,7 +122,7 @@ class Narrator:
         what = KINDS.get(trial.kind, one_line(trial.kind, 40))
         outcome = f"FAILED: {one_line(trial.failure)}" if trial.score is None else score(trial.score, self.unit)
         parts = [f"  {place(event.position, event.of)} {what}: {outcome}"]
-        if trial.configuration:
+        if trial.configuration and self.phase != "verify":
             parts.append(assignments(trial.configuration))
         if self.phase == "search" and event.best_percent is not None:
             parts.append(unverified(event.best_percent))

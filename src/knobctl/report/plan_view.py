@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from knobctl.report.wording import assignments, better, columns, duration, one_line
+from knobctl.report.wording import SIMULATED, assignments, better, columns, duration, one_line
 from knobctl.safety.safe_plan import SafePlan, TunedKnob
 
 
@@ -17,6 +17,7 @@ def describe_plan(
     *,
     runs: int = 0,
     seconds: float = 0.0,
+    simulated: bool = False,
 ) -> str:
     """The plan in words, without a trailing newline.
 
@@ -28,11 +29,13 @@ def describe_plan(
         notes: From the strategist; the validator's are added.
         runs: Benchmark runs in all, preflight and verification included; 0 when not known yet.
         seconds: How long they take; 0 when not known yet.
+        simulated: Nothing of it will touch a real machine.
     """
     objective = plan.objective
     origin = f" ({one_line(source, 80)})" if source else ""
+    label = f"{SIMULATED} " if simulated else ""
     lines = [
-        f"Plan: {one_line(plan.plan.workload_name)}{origin}",
+        f"{label}Plan: {one_line(plan.plan.workload_name)}{origin}",
         *[f"  {one_line(sentence)}" for sentence in why],
         f"  command  {one_line(plan.command.text, 4000)}",
         f"  metric   {one_line(objective.name, 100)} ({_unit(objective.unit)}{better(objective.direction)})",
@@ -43,7 +46,7 @@ def describe_plan(
         tolerance = f"at most {guardrail.tolerance_percent:g} % worse"
         lines.append(f"  guard    {one_line(guardrail.metric.name, 100)}, {tolerance}")
     lines.append(f"  trials   {_effort(plan, runs, seconds)}")
-    lines += ["", f"Knobs that will be tried ({len(plan.knobs)}); every one is put back in the end:"]
+    lines += ["", f"{label}Knobs that will be tried ({len(plan.knobs)}); every one is put back in the end:"]
     lines += columns(
         ["knob", "found", "range", "unit", "effect", "risk", "what it is"], [_row(one) for one in plan.knobs]
     )

@@ -5,6 +5,8 @@ The verdict is the first sentence, and only the verification's numbers are in it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from knobctl.measure.verdict import Verdict
 from knobctl.report.wording import SIMULATED, better, columns, duration, one_line, percent, score
 from knobctl.store import Result
@@ -14,10 +16,10 @@ def summarize(result: Result) -> str:
     """The readable summary, without a trailing newline."""
     groups = [
         _verdict(result),
-        _evidence(result),
-        _knobs(result),
-        _guardrails(result),
-        _notes(result),
+        _titled(result, "Evidence:", _evidence(result)),
+        _titled(result, "Change:", _knobs(result)),
+        _titled(result, "Guardrails:", [f"  {one.outcome}: {one_line(one.reason)}" for one in result.guardrails]),
+        _titled(result, "Notes:", [f"  - {one_line(note)}" for note in dict.fromkeys(result.notes)]),
         _machine(result),
         [next_step(result)],
     ]
@@ -48,6 +50,11 @@ def _verdict(result: Result) -> list[str]:
     }.get(result.verdict, f"INCONCLUSIVE: nothing is proven about {metric}")
     lines = _label(result, f"{words}{_proof(result) if result.pairs else ''}.")
     return [*lines, f"  Why: {one_line(result.reason, 2000)}."]
+
+
+def _titled(result: Result, title: str, lines: Sequence[str]) -> list[str]:
+    """A group under its title; nothing for an empty one. No group of a simulation can be taken for a measurement."""
+    return [f"{SIMULATED} {title}" if result.simulated else title, *lines] if lines else []
 
 
 def _label(result: Result, sentence: str) -> list[str]:
@@ -94,18 +101,6 @@ def _knobs(result: Result) -> list[str]:
         for knob in result.knobs
     ]
     return columns(["knob", "found", proposed, "unit", "why it matters"], rows)
-
-
-def _guardrails(result: Result) -> list[str]:
-    if not result.guardrails:
-        return []
-    return ["Guardrails:", *[f"  {one.outcome}: {one_line(one.reason)}" for one in result.guardrails]]
-
-
-def _notes(result: Result) -> list[str]:
-    if not result.notes:
-        return []
-    return ["Notes:", *[f"  - {one_line(note)}" for note in dict.fromkeys(result.notes)]]
 
 
 def _machine(result: Result) -> list[str]:

@@ -30,8 +30,6 @@ from knobctl.target.base import (
 from knobctl.target.connection import Connection
 from knobctl.target.text import clean
 
-MAX_KEPT_OUTPUT = 1_000_000
-
 
 class RealClock:
     """Real seconds."""
@@ -122,14 +120,10 @@ class LocalTarget:
     def run(self, command: Command, on_line: Callable[[str, float], bool] | None = None) -> CommandOutcome:
         """Runs a command to its end as an ordinary user."""
         lines: list[str] = []
-        size = 0
 
         def take(line: str, at: float) -> bool:
-            nonlocal size
             line = clean(line)
-            size += len(line) + 1
-            if size <= MAX_KEPT_OUTPUT:
-                lines.append(line)
+            lines.append(line)
             return on_line(line, at) if on_line is not None else False
 
         answer = self._agent().call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -121,9 +122,9 @@ class AbAdapter(ToolAdapter):
         return metrics
 
     def run_seconds(self, argv: Sequence[str]) -> float | None:
-        """The value of ``-t``, which is an upper bound; unknown with ``-n``."""
+        """The value of ``-t``, which is an upper bound; unknown without it."""
         parsed = _parse(argv)
-        return parsed.number("-t", 0.0) if parsed.has("-t") and not parsed.has("-n") else None
+        return parsed.number("-t", 0.0) if parsed.has("-t") else None
 
     def progress(
         self, argv: Sequence[str], line: str, seconds: float, previous: ProgressLine | None
@@ -135,9 +136,11 @@ class AbAdapter(ToolAdapter):
             return None
         since, before = (previous.seconds, previous.done) if previous else (0.0, 0.0)
         rate = (count - before) / (seconds - since) if seconds - since > 1e-6 and count > before else None
-        total = _parse(argv).number("-n", _DEFAULT_REQUESTS_OF_TIMED_RUN)
+        parsed = _parse(argv)
+        total = parsed.number("-n", _DEFAULT_REQUESTS_OF_TIMED_RUN)
+        of_time = seconds / max(parsed.number("-t", math.inf), 1.0)
         metrics = {} if rate is None else {"requests_per_second": rate}
-        return ProgressLine(seconds, metrics, min(1.0, count / max(total, 1.0)), count)
+        return ProgressLine(seconds, metrics, min(1.0, max(of_time, count / max(total, 1.0))), count)
 
     def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
         """A run in which every request failed measured nothing."""

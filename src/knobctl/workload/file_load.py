@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from knobctl.errors import WorkloadError
+from knobctl.errors import KnobctlError
 from knobctl.target import Target
 from knobctl.workload.tool import ToolAdapter, ToolWorkload
 
@@ -61,7 +61,7 @@ class FileLoad(ToolWorkload):
         """Removes the files."""
         try:
             self.attempt(self._find("-delete"), _FLUSH_TIMEOUT)
-        except WorkloadError:
+        except KnobctlError:
             return
 
     def _find(self, *action: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Load on a web server: which server a URL means, and the workload around it.
 
-The server is a throw-away nginx when the URL is a placeholder (``{url}``, or an address with ``{port}``) or names this
-machine without a port and without a path (``http://localhost/``). A URL with a port or a path means a server of the
+The server is a throw-away nginx when the URL names this machine without a port and without a path
+(``http://localhost/``). A URL with a port or a path means a server of the
 user's, which is measured as it is: write ``http://localhost:80/`` for your own server on the usual port.
 """
 
@@ -20,8 +20,6 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 def means_throwaway(url: str) -> bool:
     """The URL stands for the throw-away server."""
-    if "{url}" in url or "{port}" in url:
-        return True
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         plain = parts.scheme == "http" and parts.port is None and not parts.username
@@ -35,11 +33,9 @@ def url_problems(program: str, words: Sequence[str]) -> list[str]:
     if len(words) != 1:
         return [f"{program} takes one URL, not {len(words)}: write http://localhost/ for a throw-away server"]
     url = words[0]
-    if url == "{url}":
-        return []
     shown = repr(url[:80])
     try:
-        parts = urlsplit(url.replace("{port}", "1") if "://" in url else f"http://{url.replace('{port}', '1')}")
+        parts = urlsplit(url if "://" in url else f"http://{url}")
         host, _port = parts.hostname, parts.port
     except ValueError:
         return [f"{program} was given {shown}, which is no URL"]

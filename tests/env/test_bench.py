@@ -1,0 +1,283 @@
+"""Bench: which writes it makes, what it restarts, what it records, and which trials fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from knobctl.env import Bench
+from knobctl.errors import KnobChangedByOther, RestoreIncomplete, SafetyStop, ServiceFailed
+from knobctl.events import Event, Progress, TrialDone, TrialStarted
+from knobctl.knobs import Bound, Catalogue, Knob, Value
+from knobctl.plan import plan_from
+from knobctl.safety import SafePlan, SafetyValidator
+from knobctl.target.base import KnobRestore, RestoreReport
+from knobctl.target.simulated import SimulatedTarget
+from knobctl.workload import Measurement
+from knobctl.workload.base import ProgressCallback
+from knobctl.workload.simulated import SurfaceWorkload
+
+METRIC = "transactions_per_second"
+
+
+def knob(name: str, effect: str = "hot", affects: tuple[str, ...] = ()) -> Knob:
+    return Knob(
+        name, f"/proc/sys/{name.replace('.', '/')}", "integer", "s", "w", "s",
+        minimum=Bound(constant=0), maximum=Bound(constant=100), default=10, effect=effect, affects=affects,
+    )  # fmt: skip
+
+
+class Sum:
+    """The score is the sum of the knobs; some values do harm."""
+
+    metric = METRIC
+    direction = "maximize"
+    action_space = tuple({"param": name, "min": 0, "max": 100} for name in ("demo.a", "demo.b", "demo.cold"))
+
+    def default(self) -> dict[str, Value]:
+        return {}
+
+    def score(self, configuration: Mapping[str, Value]) -> float | None:
+        total = sum(int(value) for value in configuration.values())
+        if configuration["demo.a"] == 66:
+            raise SafetyStop("memory ran out")
+        if configuration["demo.a"] == 77:
+            return None
+        return 0.0 if configuration["demo.a"] == 88 else float(total)
+
+
+class Machine(SimulatedTarget):
+    """Remembers what was written, refuses one value, and may fail to restore."""
+
+    def __init__(self, *knobs: Knob) -> None:
+        catalogue = Catalogue(knobs or [knob("demo.a"), knob("demo.b"), knob("demo.cold", "cold")])
+        super().__init__(Sum(), noise=0.0, catalogue=catalogue)
+        self.calls: list[dict[str, Value] | str] = []
+        self.stuck = False
+
+    def write(self, configuration: Mapping[str, Value]) -> dict[str, Value]:
+        self.calls.append(dict(configuration))
+        return super().write(configuration)
+
+    def restore(self) -> RestoreReport:
+        self.calls.append("restore")
+        if self.stuck:
+            return RestoreReport((KnobRestore("/proc/sys/demo/a", "failed", "10", "20", "EINVAL"),))
+        return super().restore()
+
+
+class Benchmark(SurfaceWorkload):
+    """Remembers restarts and resets, and may fail in either."""
+
+    def __init__(self, target: SimulatedTarget) -> None:
+        super().__init__(target, METRIC)
+        self.calls: list[str] = []
+        self.broken = ""
+        self.printed: dict[str, float] | None = None
+
+    def restart(self) -> None:
+        self._call("restart")
+
+    def reset(self) -> None:
+        self._call("reset")
+
+    def run(self, on_progress: ProgressCallback | None = None) -> Measurement:
+        self.calls.append("run")
+        measurement = super().run(on_progress)
+        return measurement if self.printed is None else Measurement(self.printed)
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if self.broken == name:
+            raise ServiceFailed(f"the server did not\n{name}", "Look at its log.")
+
+
+class Lab:
+    def __init__(self, *knobs: Knob) -> None:
+        self.machine = Machine(*knobs)
+        self.machine.open("test")
+        self.benchmark = Benchmark(self.machine)
+        self.events: list[Event] = []
+        self.bench = Bench(
+            safe_plan(self.machine), self.machine, self.benchmark, self.events.append, seconds_left=lambda: 12.0
+        )
+        self.machine.calls.clear()
+
+    def writes(self, configuration: Mapping[str, Value] | None) -> list[dict[str, Value] | str]:
+        """The calls with which the machine gets this configuration."""
+        self.machine.calls.clear()
+        self.bench.apply(configuration)
+        return list(self.machine.calls)
+
+
+def safe_plan(machine: SimulatedTarget) -> SafePlan:
+    plan = plan_from(
+        {
+            "workload_name": "invented",
+            "reward_metric": METRIC,
+            "benchmark_command": "pgbench -T 5 testdb",
+            "action_space": Sum.action_space,
+            "state_space": [],
+        }
+    )
+    return SafetyValidator(machine.catalogue, machine.facts(), machine.probe()).validate(plan)
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab()
+
+
+# --- setting knobs
+
+
+def test_only_knobs_that_differ_from_what_is_set_are_written(lab: Lab) -> None:
+    assert lab.writes({"demo.a": 20, "demo.b": 10}) == [{"demo.a": 20}]
+    assert lab.writes({"demo.a": 20, "demo.b": 30}) == [{"demo.b": 30}]
+    assert lab.writes({"demo.a": 20, "demo.b": 30}) == []
+    assert lab.bench.current == {"demo.a": 20, "demo.b": 30, "demo.cold": 10}
+
+
+def test_a_knob_that_the_kernel_moves_with_another_is_written_again_after_it() -> None:
+    lab = Lab(knob("demo.a", affects=("demo.b",)), knob("demo.b"), knob("demo.cold"))
+    lab.bench.apply({"demo.b": 30})
+    assert lab.writes({"demo.a": 20, "demo.b": 30}) == [{"demo.a": 20, "demo.b": 30}]
+    assert lab.writes({"demo.a": 20, "demo.b": 40}) == [{"demo.b": 40}]
+
+
+def test_the_default_is_restored_and_never_written(lab: Lab) -> None:
+    lab.bench.apply({"demo.a": 20, "demo.b": 30})
+    assert lab.writes({"demo.a": 25}) == ["restore", {"demo.a": 25}]
+    assert lab.writes(None) == ["restore"]
+    assert lab.writes({"demo.a": 10, "demo.b": 10}) == ["restore"]
+    assert lab.bench.current == {"demo.a": 10, "demo.b": 10, "demo.cold": 10}
+
+
+def test_a_refused_write_leaves_everything_at_its_default(lab: Lab) -> None:
+    lab.bench.apply({"demo.b": 30})
+    trial = lab.bench.measure({"demo.b": 30, "demo.a": 500}, "search")
+    assert trial.score is None
+    assert "demo.a: 500" in trial.failure
+    assert lab.bench.current == {"demo.a": 10, "demo.b": 10, "demo.cold": 10}
+    assert lab.machine.probe(["demo.b"])["demo.b"].value == 10
+    assert "run" not in lab.benchmark.calls
+
+
+def test_the_workload_is_restarted_when_a_cold_knob_changes_and_only_then(lab: Lab) -> None:
+    lab.bench.measure({"demo.a": 20}, "search")
+    assert lab.benchmark.calls == ["reset", "run"]
+    lab.benchmark.calls.clear()
+    lab.bench.measure({"demo.a": 20, "demo.cold": 50}, "search")
+    assert lab.benchmark.calls == ["restart", "reset", "run"]
+    lab.benchmark.calls.clear()
+    lab.bench.measure({"demo.a": 30, "demo.cold": 50}, "search")
+    assert lab.benchmark.calls == ["reset", "run"]
+    lab.benchmark.calls.clear()
+    lab.bench.measure(None, "control")
+    assert lab.benchmark.calls == ["restart", "reset", "run"]
+
+
+def test_a_workload_that_does_not_come_up_is_restarted_again_at_the_next_trial(lab: Lab) -> None:
+    lab.benchmark.broken = "restart"
+    trial = lab.bench.measure({"demo.cold": 50}, "search")
+    assert trial.failure == "the server did not restart"
+    lab.benchmark.broken = ""
+    lab.benchmark.calls.clear()
+    assert lab.bench.measure({"demo.cold": 50}, "search").score == 70.0
+    assert lab.benchmark.calls == ["restart", "reset", "run"]
+
+
+def test_somebody_elses_value_stops_the_run_even_when_only_the_default_is_wanted(lab: Lab) -> None:
+    lab.bench.apply({"demo.a": 20})
+    lab.machine.change_from_outside("demo.a", 33)
+    with pytest.raises(KnobChangedByOther, match="/proc/sys/demo/a was changed to 33 by somebody else"):
+        lab.bench.measure(None, "control")
+    assert lab.bench.trials[-1].failure.startswith("/proc/sys/demo/a was changed to 33")
+
+
+def test_a_knob_that_cannot_be_put_back_is_the_loudest_error(lab: Lab) -> None:
+    lab.bench.apply({"demo.a": 20})
+    lab.machine.stuck = True
+    with pytest.raises(RestoreIncomplete, match="/proc/sys/demo/a holds 20 and not 10, which was found: EINVAL"):
+        lab.bench.apply(None)
+
+
+# --- what a trial holds
+
+
+def test_a_trial_is_numbered_announced_and_recorded(lab: Lab) -> None:
+    lab.bench.measure(None, "baseline")
+    trial = lab.bench.measure({"demo.a": 20, "demo.b": 10}, "search", 3, 8, lambda trial: 7.5)
+    assert (trial.number, trial.kind, trial.score, trial.reward, trial.failure) == (1, "search", 40.0, 7.5, "")
+    assert trial.configuration == {"demo.a": 20}
+    assert trial.metrics == {METRIC: 40.0}
+    assert (trial.started, trial.seconds, len(trial.samples)) == (5.0, 5.0, 5)
+    assert trial.machine["cpu_utilization"] > 0
+    assert lab.bench.trials[-1] is trial
+    assert lab.events[0] == TrialStarted(0, "baseline", {}, 1, 1, 12.0)
+    of_second = [event for event in lab.events if getattr(event, "number", 1) == 1][-7:]
+    assert of_second[0] == TrialStarted(1, "search", {"demo.a": 20}, 3, 8, 12.0)
+    assert of_second[1] == Progress(1, 0.2, 40.0)
+    assert of_second[-1] == TrialDone(trial, 3, 8, 12.0, best_percent=pytest.approx(100 / 3))
+
+
+def test_numbers_go_on_where_a_session_was_interrupted(lab: Lab) -> None:
+    bench = Bench(lab.bench.plan, lab.machine, lab.benchmark, first_number=17, began=-100.0)
+    trial = bench.measure(None, "baseline")
+    assert (trial.number, trial.started) == (17, 100.0)
+
+
+def test_a_failed_run_is_a_trial_without_a_score(lab: Lab) -> None:
+    trial = lab.bench.measure({"demo.a": 77}, "search")
+    assert trial.score is None
+    assert trial.failure == "the simulated benchmark failed: its score is None"
+    assert trial.metrics == {}
+
+
+@pytest.mark.parametrize(
+    ("printed", "failure"),
+    [
+        ({}, "the benchmark did not print transactions_per_second"),
+        ({"latency_average": 3.0}, "the benchmark did not print transactions_per_second"),
+        ({METRIC: 0.0}, "transactions_per_second is 0, which is no usable score"),
+        ({METRIC: -3.5}, "transactions_per_second is -3.5, which is no usable score"),
+        ({METRIC: float("nan")}, "transactions_per_second is nan, which is no usable score"),
+    ],
+)
+def test_a_number_that_is_missing_or_senseless_is_a_failure_and_never_a_zero(
+    lab: Lab, printed: dict[str, float], failure: str
+) -> None:
+    lab.benchmark.printed = printed
+    trial = lab.bench.measure({"demo.a": 20}, "search")
+    assert trial.score is None
+    assert trial.failure == failure
+
+
+def test_a_reset_that_fails_is_a_failed_trial(lab: Lab) -> None:
+    lab.benchmark.broken = "reset"
+    trial = lab.bench.measure({"demo.a": 20}, "search")
+    assert trial.score is None
+    assert trial.failure == "the server did not reset"
+
+
+def test_a_safety_stop_is_recorded_before_it_is_raised(lab: Lab) -> None:
+    with pytest.raises(SafetyStop, match="memory ran out"):
+        lab.bench.measure({"demo.a": 66}, "search", reward=lambda trial: -1.0)
+    assert lab.bench.trials[-1].failure == "memory ran out"
+    assert lab.bench.trials[-1].reward == -1.0
+    done = lab.events[-1]
+    assert isinstance(done, TrialDone)
+    assert done.trial is lab.bench.trials[-1]
+
+
+def test_the_best_of_the_search_is_compared_with_all_runs_of_the_default(lab: Lab) -> None:
+    assert lab.bench.best_percent() is None
+    lab.bench.measure({"demo.a": 40}, "search")
+    assert lab.bench.best_percent() is None
+    lab.bench.measure(None, "baseline")
+    lab.bench.measure(None, "control")
+    lab.bench.measure({"demo.a": 100}, "warmup")
+    lab.bench.measure({"demo.a": 77}, "search")
+    assert lab.bench.default_score() == pytest.approx(30.0)
+    assert lab.bench.best_percent() == pytest.approx(100.0)
