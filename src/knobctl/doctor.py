@@ -56,10 +56,10 @@ def examine(target: LocalTarget, workdir: str) -> list[Finding]:
         ),
         *_tools(target),
         *_tuners(facts),
-        *_left_behind(),
+        *_left_behind(target),
         _record(),
         *_room(workdir),
-        *_noise(facts),
+        *_noise(facts, Path(target.root)),
     ]
 
 
@@ -107,9 +107,8 @@ def _tuners(facts: HostFacts) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _left_behind() -> list[Finding]:
-    places = Places()
-    if Path(places.journal).exists():
+def _left_behind(target: LocalTarget) -> list[Finding]:
+    if Path(Places(target.root).journal).exists():
         return [
             Finding("warning", "journal", "a run is going on, or was cut off",
                     "See `knobctl status`; `knobctl restore` finishes a run that was cut off.")
@@ -136,9 +135,9 @@ def _room(workdir: str) -> list[Finding]:
     return [Finding("ok", "work folder", text)]
 
 
-def _noise(facts: HostFacts) -> list[Finding]:
+def _noise(facts: HostFacts, root: Path) -> list[Finding]:
     found = []
-    load = os.getloadavg()[0]
+    load = _load(root)
     if load > LOADED * facts.cores:
         found.append(
             Finding("warning", "load", f"load average {load:.1f} on {facts.cores} cores", "Wait for a quieter moment.")
@@ -150,9 +149,9 @@ def _noise(facts: HostFacts) -> list[Finding]:
         )  # fmt: skip
     if facts.cores == 1:
         found.append(Finding("warning", "cores", "benchmark and service share one core", ""))
-    if facts.swap_bytes and _pages_swapped():
+    if facts.swap_bytes and _pages_swapped(root):
         found.append(Finding("warning", "swap", "memory was swapped out", "Free memory before a measurement."))
-    if not Path("/proc/pressure/memory").exists():
+    if not (root / "proc/pressure/memory").exists():
         found.append(
             Finding("note", "pressure", "this kernel has no pressure-stall information",
                     "Boot with psi=1 to have it in rewards and reports.")
@@ -160,9 +159,17 @@ def _noise(facts: HostFacts) -> list[Finding]:
     return found or [Finding("ok", "noise", "no source of noise in sight")]
 
 
-def _pages_swapped() -> bool:
+def _load(root: Path) -> float:
+    """Runnable and waiting tasks, averaged over the last minute (proc_loadavg(5)); 0 when it cannot be read."""
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        return float((root / "proc/loadavg").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def _pages_swapped(root: Path) -> bool:
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return False
     values = {line.partition(":")[0]: int(line.split()[1]) for line in lines if len(line.split()) > 1}

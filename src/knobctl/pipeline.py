@@ -113,9 +113,13 @@ def verify_again(
     """Measures the candidate of an earlier session again, with fresh pairs, as a session of its own.
 
     Raises:
-        UsageError: The session has no candidate.
+        UsageError: The session has no candidate, or was made on another target.
         KnobctlError: As :func:`execute`.
     """
+    if record.target != target.name:
+        raise UsageError(
+            f"session {record.id} was made on {record.target}, not on {target.name}", f"Add --target {record.target}."
+        )
     if record.result is None or not record.result.candidate_config:
         raise UsageError(
             f"session {record.id} has no candidate to verify", "Choose another one from `knobctl sessions`."

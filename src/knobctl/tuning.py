@@ -39,7 +39,9 @@ RESET_SECONDS = 1.0
 """A guess at what a trial costs besides its benchmark, until it is known."""
 
 SMALLEST_LOSS = 0.02
-"""A smaller change may cost this much of the log score, or the noise between runs, before the whole one is taken."""
+"""A smaller change may cost this much of the log score, or twice the noise between runs, before the whole one is taken.
+
+The difference of two means of two runs has the noise of one run as its standard deviation."""
 
 LEAST_PAIRS = 5
 """Fewer pairs prove nothing: the interval has no bounds yet."""
@@ -202,7 +204,7 @@ class Tuning:
         if smaller is None or larger is None:
             return small if smaller is not None else whole
         lost = log_ratio(smaller, larger, self._plan.objective.direction)
-        return whole if lost is not None and lost > max(self._noise.sd, SMALLEST_LOSS) else small
+        return whole if lost is not None and lost > max(2.0 * self._noise.sd, SMALLEST_LOSS) else small
 
     def given(self, candidate: Mapping[str, Value]) -> Found:
         """A candidate that was found before.
@@ -297,7 +299,7 @@ class Tuning:
         if affordable < self.pairs:
             self.pairs = max(LEAST_PAIRS, affordable)
         if left < (2 * self.pairs + 2) * self._cost:
-            text = f"the time left ({left:.0f} s) hardly suffices for a search: a run takes {self._cost:.0f} s"
+            text = f"the time left ({max(0.0, left):.0f} s) hardly suffices for a search: a run takes {self._cost:.0f} s"
             self._notes.append(text)
             self._emit(Notice(text, "warning"))
 

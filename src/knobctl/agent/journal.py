@@ -4,6 +4,7 @@ One JSON object per line with a checksum. Everything that a restore needs is on 
 before the kernel is touched. A torn last line is dropped: its write had not begun.
 """
 
+import errno
 import json
 import os
 import zlib
@@ -60,6 +61,7 @@ class Journal:
     def __init__(self, path: str) -> None:
         self.path = path
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
+        self._torn = False
         sync_folder(os.path.dirname(path))
 
     def append(self, *entries: Dict[str, Any], durable: bool = True) -> None:
@@ -69,9 +71,13 @@ class Journal:
             OSError: They could not be written; then nothing may be written to the kernel.
         """
         data = b"".join(_line(entry) for entry in entries)
+        if self._torn:
+            data = b"\n" + data  # what a full disk cut off must not swallow the next entry
+        self._torn = True
         written = os.write(self._handle, data)
         if written != len(data):
-            raise OSError(28, "No space left on device", self.path)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        self._torn = False
         if durable:
             os.fsync(self._handle)
 

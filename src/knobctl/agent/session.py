@@ -134,7 +134,7 @@ class Session:
         except ValueError as error:
             raise AgentError(WRITE_FAILED, "cannot read %s" % error) from None
         if not knob.allows(value, self._quantities) and any(value != original for original in found.values()):
-            raise AgentError(BAD_REQUEST, "%s = %r is outside its safe range" % (knob.name, value))
+            raise AgentError(WRITE_FAILED, "%s = %r is outside its safe range" % (knob.name, value))
         texts = {}
         for path in files:
             entry = self._history.files.get(path) or fresh[path]
@@ -182,9 +182,9 @@ class Session:
         try:
             knob = self._kernel.catalogue[str(name)]
         except UnknownKnob as error:
-            raise AgentError(BAD_REQUEST, str(error)) from None
+            raise AgentError(WRITE_FAILED, str(error)) from None
         if knob.risk == "forbidden":
-            raise AgentError(BAD_REQUEST, "%s is never tuned: %s" % (knob.name, knob.risk_reason))
+            raise AgentError(WRITE_FAILED, "%s is never tuned: %s" % (knob.name, knob.risk_reason))
         return knob
 
     def _check_permission(self) -> None:

@@ -26,8 +26,8 @@ def say(text: str = "") -> None:
 
 
 def put(document: Any) -> None:
-    """The one JSON document of ``--json``, on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    """The one JSON document of ``--json``, on standard output. In ASCII, which no locale can spoil."""
+    click.echo(json.dumps(document, indent=2))
 
 
 def interactive() -> bool:

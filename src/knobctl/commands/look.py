@@ -33,6 +33,8 @@ def knobs_command(name: str | None, everything: bool, target_name: str, workdir:
     except UnknownKnob as unknown:
         close = f"Close: {', '.join(unknown.suggestions)}." if unknown.suggestions else "`knobctl knobs` lists all."
         raise UsageError(f"unknown knob {unknown.name!r}", close) from None
+    if not knobs:
+        raise UsageError(f"no knob matches {name!r}", "`knobctl knobs` lists all.")
     states = target.probe([knob.name for knob in knobs])
     if as_json:
         put([_document(knob, states[knob.name], quantities) for knob in knobs])

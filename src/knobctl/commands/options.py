@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,8 +12,10 @@ import click
 from knobctl.errors import UsageError
 from knobctl.target import Target
 
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(h|min|m|s)?", re.IGNORECASE)
-_SECONDS = {"h": 3600.0, "min": 60.0, "m": 60.0, "s": 1.0}
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_SPAN = re.compile(rf"(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?:in)?)? ?(?:{_NUMBER}s)?", re.IGNORECASE)
+_PLAIN = re.compile(_NUMBER)
+_SECONDS = (3600.0, 60.0, 1.0)
 SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
 
 
@@ -25,12 +28,13 @@ class Duration(click.ParamType[float]):
         """Seconds of a duration."""
         if isinstance(value, float):
             return value
-        text = str(value).strip().replace(" ", "")
-        parts = _SPAN.findall(text)
-        if not text or "".join(number + unit for number, unit in parts) != text:
+        text = str(value).strip()
+        span, plain = _SPAN.fullmatch(text), _PLAIN.fullmatch(text)
+        if not text or not (span or plain):
             self.fail(f"{value!r} is no duration; write 90s, 10m or 1h30m", param, ctx)
-        seconds = sum(float(number) * _SECONDS[(unit or "s").lower()] for number, unit in parts)
-        if seconds <= 0:
+        parts = span.groups() if span else (None, None, text)
+        seconds = sum(float(number) * unit for number, unit in zip(parts, _SECONDS, strict=True) if number)
+        if not 0 < seconds < math.inf:
             self.fail(f"{value!r} is no time at all", param, ctx)
         return seconds
 
@@ -107,8 +111,7 @@ def open_target(name: str, workdir: str, seed: int | None = None) -> Target:
 
         return LocalTarget(base=workdir)
     if kind == "simulated":
-        from knobctl.target.simulated import SimulatedTarget
-        from knobctl.target.surfaces import find_surface
+        from knobctl.target.simulated import simulated_target
 
-        return SimulatedTarget(find_surface(rest or "postgresql"), seed=seed or 0)
+        return simulated_target(rest, seed=seed or 0)
     raise UsageError(f"unknown target {name!r}", "Use local, simulated, or simulated:NAME.")

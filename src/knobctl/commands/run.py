@@ -67,7 +67,8 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
         plan = pipeline.validate(
             proposal.plan, target, Consent(command=proposal.plan.benchmark_command, knobs=_named(given))
         )
-    say(describe_plan(plan, proposal.source, proposal.why, proposal.dropped, proposal.notes))
+    said = (proposal.source, proposal.why, proposal.dropped, proposal.notes)
+    say(describe_plan(plan, *said, simulated=target.simulated))
     if output is not None:
         try:
             output.write_text(proposal.plan.to_json() + "\n", encoding="utf-8")
@@ -94,7 +95,7 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
 @guarded
 def run_command(plan_file: Path, **given: Any) -> int:
     """Run a plan from a JSON file: written by hand, by `knobctl plan`, or by a language model."""
-    proposed = load_plan(plan_file)
+    proposed = _with_budget(load_plan(plan_file), given["budget"])
     if given["command"] is not None and given["command"].strip() != proposed.benchmark_command:
         raise UsageError(
             f"--command is not the plan's command: {proposed.benchmark_command}",
@@ -123,9 +124,9 @@ def verify_command(session: str, **given: Any) -> int:
     with _target(given) as target:
         consent = Consent(command=given["command"], knobs=frozenset(_caution(proposed, target)))
         plan = _validated(proposed, target, consent, given)
-        say(describe_plan(plan, f"session {record.id}"))
+        say(describe_plan(plan, f"session {record.id}", simulated=target.simulated))
         if given["dry_run"]:
-            return 0
+            return _stop_dry(plan, given)
         confirm("Measure its candidate again?", yes=given["yes"])
         with Store() as store, _view(given) as emit:
             result = pipeline.verify_again(record, plan, target, store, emit, _settings(given))
@@ -163,6 +164,13 @@ def _named(given: dict[str, Any]) -> frozenset[str]:
 def _caution(plan: TuningPlan, target: Target) -> set[str]:
     """Knobs of a recorded plan: the user named them when the session was made."""
     return {action.param for action in plan.action_space if action.param in target.catalogue}
+
+
+def _with_budget(plan: TuningPlan, budget: int | None) -> TuningPlan:
+    if budget is None:
+        return plan
+    training = plan.training_config.model_copy(update={"total_timesteps": budget})
+    return plan.model_copy(update={"training_config": training})
 
 
 def _restricted(plan: TuningPlan, target: Target, names: tuple[str, ...]) -> TuningPlan:
@@ -218,15 +226,19 @@ def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: s
         said = (proposal.source, proposal.why, proposal.dropped, proposal.notes) if proposal else ()
         say(describe_plan(plan, *said, runs=runs, seconds=seconds, simulated=target.simulated))
     if given["dry_run"]:
-        say("dry run: nothing was touched")
-        if given["as_json"]:
-            put({"dry_run": True, "plan": plan.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)})
-        return 0
+        return _stop_dry(plan, given)
     question = "Try these knobs on a simulated machine?" if target.simulated else "Try these knobs on this machine?"
     confirm(question, yes=given["yes"])
     with Store() as store, _view(given) as emit:
         result = pipeline.execute(plan, target, store, emit, _settings(given), request)
     return _present(result, given)
+
+
+def _stop_dry(plan: SafePlan, given: dict[str, Any]) -> int:
+    say("dry run: nothing was touched")
+    if given["as_json"]:
+        put({"dry_run": True, "plan": plan.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)})
+    return 0
 
 
 def _present(result: Result, given: dict[str, Any]) -> int:

@@ -33,6 +33,9 @@ KINDS = {
 }
 """What kinds of trials are called."""
 
+BETWEEN = ("control", "canary")
+"""Kinds that come between the trials that are counted."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -121,7 +124,8 @@ class Narrator:
         trial = event.trial
         what = KINDS.get(trial.kind, one_line(trial.kind, 40))
         outcome = f"FAILED: {one_line(trial.failure)}" if trial.score is None else score(trial.score, self.unit)
-        parts = [f"  {place(event.position, event.of)} {what}: {outcome}"]
+        where = "" if trial.kind in BETWEEN else f"{place(event.position, event.of)} "
+        parts = [f"  {where}{what}: {outcome}"]
         if trial.configuration and self.phase != "verify":
             parts.append(assignments(trial.configuration))
         if self.phase == "search" and event.best_percent is not None:

@@ -18,6 +18,8 @@ from knobctl.measure.preflight import Noise
 from knobctl.measure.verdict import GuardrailJudgement, Judgement, Verdict
 from knobctl.safety.safe_plan import SafePlan
 
+_NEW_CONFIGURATIONS = ("search", "suggestion")
+
 
 @dataclass(frozen=True)
 class KnobChange:
@@ -179,7 +181,7 @@ def conclude(
         notes: What people should know.
     """
     changed = plan.changed(candidate or {})
-    verdict, reason = _verdict(judgement, changed)
+    verdict, reason = _verdict(judgement, changed, trials)
     improved = verdict is Verdict.IMPROVED
     baseline = judgement.default_score if judgement else None
     if baseline is None and noise is not None:
@@ -227,8 +229,15 @@ def conclude(
     )
 
 
-def _verdict(judgement: Judgement | None, changed: Mapping[str, Value]) -> tuple[Verdict, str]:
+def _verdict(
+    judgement: Judgement | None, changed: Mapping[str, Value], trials: Sequence[Trial]
+) -> tuple[Verdict, str]:
     if not changed:
+        tried = [trial for trial in trials if trial.kind in _NEW_CONFIGURATIONS]
+        if not tried:
+            return Verdict.INCONCLUSIVE, "no configuration was tried, so nothing is known"
+        if all(trial.score is None for trial in tried):
+            return Verdict.INCONCLUSIVE, f"none of the {len(tried)} configurations that were tried gave a score"
         return Verdict.NO_CHANGE, "the search proposes nothing but what was found"
     if judgement is None:
         return Verdict.INCONCLUSIVE, "the candidate was not verified, so nothing is proven"

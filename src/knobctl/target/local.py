@@ -58,7 +58,7 @@ class LocalTarget:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
         self._base = base
-        self._root = root
+        self.root = root
         self._kernel = Kernel(self.catalogue, root, base)
         self._connection: Connection | None = None
         self._folder = ""
@@ -67,7 +67,7 @@ class LocalTarget:
 
     def facts(self) -> HostFacts:
         """What the machine is."""
-        collected = host_facts.collect(self._kernel.disk, self._root)
+        collected = host_facts.collect(self._kernel.disk, self.root)
         return HostFacts(**{**collected, "tuners": tuple(collected["tuners"])})
 
     def probe(self, names: Sequence[str] | None = None) -> dict[str, KnobState]:
@@ -80,9 +80,9 @@ class LocalTarget:
 
     def obstacle(self) -> str:
         """Why knobs cannot be set here, in one line; empty when they can."""
-        if self._root == "/" and os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
+        if self.root == "/" and os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
             return "/proc/sys is read-only here, as in a container"
-        if os.geteuid() == 0 or self._root != "/":
+        if os.geteuid() == 0 or self.root != "/":
             return ""
         if not shutil.which("sudo"):
             return "not root, and sudo is not installed"
@@ -199,8 +199,8 @@ class LocalTarget:
                 "Run it as root or with sudo, or try `--target simulated`.",
             )
         archive = pack.install(state_folder())
-        prefix = ["sudo", "-n"] if os.geteuid() != 0 and self._root == "/" else []
-        command = [*prefix, sys.executable, "-I", "-S", str(archive), "--root", self._root, "--folder", self._base]
+        prefix = ["sudo", "-n"] if os.geteuid() != 0 and self.root == "/" else []
+        command = [*prefix, sys.executable, "-I", "-S", str(archive), "--root", self.root, "--folder", self._base]
         self._connection = Connection(command)
         return self._connection
 
