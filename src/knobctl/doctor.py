@@ -98,10 +98,11 @@ def _tools(target: LocalTarget) -> list[Finding]:
 def _tuners(facts: HostFacts) -> list[Finding]:
     if not facts.tuners:
         return [Finding("ok", "other tuners", "none is running")]
-    names = ", ".join(facts.tuners)
+    names = " and ".join(facts.tuners)
+    verb = "change" if len(facts.tuners) > 1 else "changes"
     return [
         Finding(
-            "problem", "other tuners", f"{names} changes kernel settings too",
+            "problem", "other tuners", f"{names} {verb} kernel settings too",
             "Stop it for the time of a run (`systemctl stop SERVICE`), or use --force.",
         )
     ]  # fmt: skip

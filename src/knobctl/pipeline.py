@@ -51,6 +51,7 @@ class Settings:
         pairs: Most pairs of the verification.
         seed: Seed of everything that is drawn; drawn itself when None.
         force: Go on where the preflight would refuse.
+        run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
     """
 
     searcher: str = DEFAULT_SEARCHER
@@ -59,6 +60,7 @@ class Settings:
     pairs: int = DEFAULT_PAIRS
     seed: int | None = None
     force: bool = False
+    run_timeout: float | None = None
 
 
 def propose(request: TuningRequest, target: Target, strategist: Strategist) -> Proposal:
@@ -140,8 +142,9 @@ def _run(
     facts = target.facts()
     if facts.tuners and not settings.force:
         names = " and ".join(facts.tuners)
+        words = "are running and change" if len(facts.tuners) > 1 else "is running and changes"
         raise PreflightRefused(
-            f"{names} is running and changes kernel settings too",
+            f"{names} {words} kernel settings too",
             "Stop it for the time of the run (`systemctl stop SERVICE`), or go on with --force.",
         )
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
@@ -163,7 +166,18 @@ def _run(
         save(event)
         emit(event)
 
-    tuning = Tuning(plan, target, tell, store.check, seed, budget, settings.seconds, settings.pairs, settings.force)
+    tuning = Tuning(
+        plan,
+        target,
+        tell,
+        store.check,
+        seed=seed,
+        budget=budget,
+        seconds=settings.seconds,
+        pairs=settings.pairs,
+        force=settings.force,
+        run_timeout=settings.run_timeout,
+    )
     began = target.clock.monotonic()
     tell(
         SessionStarted(
@@ -180,8 +194,8 @@ def _run(
         )
     )
     try:
+        target.open(session)
         try:
-            target.open(session)
             tuning.prepare()
             noise = tuning.preflight()
             tell(
@@ -198,9 +212,9 @@ def _run(
             else:
                 found = tuning.given(candidate)
             judgement = tuning.verify(found.configuration) if found.configuration else None
+            tuning.cleanup()
         finally:
-            tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
-            restored = _close(tuning, target, tell)
+            restored = _close(target, tell)
         store.check()
     except KnobctlError as error:
         _end(store, session, error)
@@ -227,13 +241,13 @@ def _budget(plan: SafePlan, settings: Settings) -> int:
     return settings.budget or plan.plan.training_config.total_timesteps
 
 
-def _close(tuning: Tuning, target: Target, tell: EventSink) -> RestoreReport:
-    """Ends the workload, restores the machine and says so.
+def _close(target: Target, tell: EventSink) -> RestoreReport:
+    """Restores the machine, ends what is still running and says so.
 
     Raises:
         RestoreIncomplete: A knob is not back; the hint holds the lines to paste.
     """
-    tuning.cleanup()
+    tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
     report = target.close()
     left = tuple(
         f"echo '{knob.found}' > {knob.path}" for knob in report.knobs if knob.outcome not in ("held", "drifted")

@@ -79,6 +79,7 @@ class Tuning:
         seconds: For everything together; None for no limit.
         pairs: Most pairs of the verification.
         force: Go on where the preflight would refuse.
+        run_timeout: Seconds after which one benchmark run is killed; the plan's own when None.
 
     Attributes:
         pairs: Pairs that the verification may use; lowered when the time is short.
@@ -90,11 +91,13 @@ class Tuning:
         target: Target,
         emit: EventSink,
         check: Callable[[], None],
+        *,
         seed: int,
         budget: int,
         seconds: float | None,
         pairs: int,
         force: bool,
+        run_timeout: float | None = None,
     ) -> None:
         self.pairs = pairs
         self._plan = plan
@@ -104,6 +107,7 @@ class Tuning:
         self._seed = seed
         self._budget = budget
         self._force = force
+        self._timeout = run_timeout or plan.command.timeout
         self._now = target.clock.monotonic
         self._began = self._now()
         self._deadline = None if seconds is None else self._began + seconds
@@ -128,7 +132,7 @@ class Tuning:
         """
         command = self._plan.command
         self._workload = open_workload(
-            command.adapter, command.argv, self._target, self._plan.objective.name, command.reset_argv, command.timeout
+            command.adapter, command.argv, self._target, self._plan.objective.name, command.reset_argv, self._timeout
         )
         self._cost = self._workload.run_seconds + RESET_SECONDS
         self._phase("prepare", 0, "making the workload ready")
@@ -294,12 +298,12 @@ class Tuning:
     def _share_time(self) -> None:
         if self._deadline is None:
             return
-        left = self._deadline - self._now()
+        left = max(0.0, self._deadline - self._now())
         affordable = int(left * VERIFY_SHARE / (2 * self._cost))
         if affordable < self.pairs:
             self.pairs = max(LEAST_PAIRS, affordable)
         if left < (2 * self.pairs + 2) * self._cost:
-            text = f"the time left ({max(0.0, left):.0f} s) hardly suffices for a search: a run takes {self._cost:.0f} s"
+            text = f"the time left ({left:.0f} s) hardly suffices for a search: a run takes {self._cost:.0f} s"
             self._notes.append(text)
             self._emit(Notice(text, "warning"))
 

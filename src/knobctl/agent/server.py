@@ -170,6 +170,9 @@ class Server:
         return {"knobs": self._session.restore()}
 
     def _close(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        self._session.restore()
+        if self._run is not None:
+            self._run.stop()
         for name in list(self._services):
             self._end_service(name)
         record = self._session.end(str(request.get("reason", "finished")))

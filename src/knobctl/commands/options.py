@@ -74,6 +74,8 @@ execution = options(
                  help="Who searches."),
     click.option("--pairs", type=click.IntRange(2, 200), default=12, show_default=True,
                  help="Most pairs of the verification."),
+    click.option("--timeout", "run_timeout", type=Duration(), metavar="TIME",
+                 help="Kill a benchmark run after this; chosen from its own duration when left out."),
     seed,
     click.option("--force", is_flag=True, help="Go on where the preflight would refuse."),
     yes,

@@ -211,6 +211,7 @@ def _settings(given: dict[str, Any]) -> Settings:
         pairs=given["pairs"],
         seed=given["seed"],
         force=given["force"],
+        run_timeout=given["run_timeout"],
     )
 
 

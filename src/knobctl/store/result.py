@@ -229,9 +229,7 @@ def conclude(
     )
 
 
-def _verdict(
-    judgement: Judgement | None, changed: Mapping[str, Value], trials: Sequence[Trial]
-) -> tuple[Verdict, str]:
+def _verdict(judgement: Judgement | None, changed: Mapping[str, Value], trials: Sequence[Trial]) -> tuple[Verdict, str]:
     if not changed:
         tried = [trial for trial in trials if trial.kind in _NEW_CONFIGURATIONS]
         if not tried:

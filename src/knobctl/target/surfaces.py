@@ -178,8 +178,8 @@ _FILE_WRITE = SyntheticSurface(
     base=3800.0,
     axes=(
         Axis("vm.dirty_background_ratio", 1, Rise(knee=5, gain=0.7), 1, 50),
-        Axis("vm.dirty_ratio", 2, Rise(knee=8, gain=0.7), 1, 80),
-        Axis("vm.dirty_expire_centisecs", 3000, None, 100, 30000),
+        Axis("vm.dirty_ratio", 2, Rise(knee=8, gain=0.7), 2, 80),
+        Axis("vm.dirty_expire_centisecs", 3000, None, 100, 6000),
     ),
 )
 
@@ -191,8 +191,8 @@ _WEB = SyntheticSurface(
     axes=(
         Axis("net.core.somaxconn", 4096, Rise(knee=6000, gain=0.05), 128, 65535),
         Axis("net.ipv4.tcp_max_syn_backlog", 1024, Rise(knee=3000, gain=0.06), 128, 65535),
-        Axis("net.core.netdev_max_backlog", 1000, Peak(best=8000, width=1.2, gain=0.04), 100, 100_000),
-        Axis("net.ipv4.tcp_fin_timeout", 60, Peak(best=12, width=0.8, gain=0.07), 5, 120),
+        Axis("net.core.netdev_max_backlog", 1000, Peak(best=8000, width=1.2, gain=0.04), 300, 100_000),
+        Axis("net.ipv4.tcp_fin_timeout", 60, Peak(best=12, width=0.8, gain=0.07), 10, 120),
         Axis("net.ipv4.tcp_slow_start_after_idle", 1, Choice({0: 0.02}), values=(0, 1)),
     ),
 )

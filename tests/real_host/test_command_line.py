@@ -1,0 +1,244 @@
+"""The command line on the real kernel: real knobs, real processes, real signals, and a benchmark that costs nothing.
+
+The benchmark reads a knob and prints it, so its score is known, and every run of it takes a millisecond.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knobctl.agent.places import Places
+
+pytestmark = pytest.mark.real_host
+
+SWAPPINESS = Path("/proc/sys/vm/swappiness")
+GOOD = "awk '{print \"score:\", 1000 + 10 * $1 + rand()}' /proc/sys/vm/swappiness"
+PATTERN = ("--metric-pattern", "score: ([0-9.]+)", "--direction", "maximize", "--knobs", "vm.swappiness")
+HANGING = "sleep 3917"
+QUICK = ("--budget", "6", "--searcher", "random", "--seed", "5")
+
+
+def knobctl(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "knobctl.main", *words],
+        capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def tune(*words: str, command: str = GOOD) -> subprocess.CompletedProcess[str]:
+    return knobctl("tune", "try it", "--command", command, *PATTERN, *QUICK, "--yes", "--json", *words)
+
+
+def document(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout)
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()
+
+
+def hangers() -> list[str]:
+    found = subprocess.run(["pgrep", "-f", "^sleep 3917"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("KNOBCTL_STATE_DIR", str(tmp_path / "state"))
+    before = SWAPPINESS.read_text()
+    yield tmp_path / "state"
+    assert SWAPPINESS.read_text() == before
+    assert not Path(Places().journal).exists()
+    assert not hangers()
+
+
+@pytest.fixture
+def hanging() -> Iterator[subprocess.Popen[str]]:
+    """A run in the middle of a trial, with a knob written."""
+    command = (
+        'awk \'{if ($1 == 60) print "score:", 60 + rand(); else system("' + HANGING + "\")}' /proc/sys/vm/swappiness"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "knobctl.main", "tune", "try it", "--command", command, *PATTERN, *QUICK, "--yes"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    before = SWAPPINESS.read_text()
+    assert before == "60\n"
+    assert eventually(lambda: bool(hangers()), 60), process.stderr
+    assert SWAPPINESS.read_text() != before
+    yield process
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+
+
+def watcher_of(process: subprocess.Popen[str]) -> int:
+    found = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "agent-"], capture_output=True, text=True, check=True
+    )
+    return int(found.stdout.split()[0])
+
+
+def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
+    before = SWAPPINESS.read_text()
+    done = tune()
+    result = document(done)
+    assert done.returncode == 0, done.stderr
+    assert result["verdict"] == "IMPROVED"
+    assert result["best_config"]["vm.swappiness"] > 60
+    assert result["restored"]
+    assert SWAPPINESS.read_text() == before
+    session = result["session_id"]
+    try:
+        shown = knobctl("apply", session, "--dry-run")
+        assert f"vm.swappiness = {result['best_config']['vm.swappiness']}" in shown.stderr
+        assert SWAPPINESS.read_text() == before
+        refused = knobctl("apply", session)
+        assert refused.returncode == 2
+        assert "Add --yes" in refused.stderr
+        applied = knobctl("apply", session, "--yes", "--json")
+        assert applied.returncode == 0, applied.stderr
+        assert SWAPPINESS.read_text() == f"{result['best_config']['vm.swappiness']}\n"
+        assert f"vm.swappiness = {result['best_config']['vm.swappiness']}" in Path(Places().sysctl).read_text()
+        status = document(knobctl("status", "--json"))
+        assert status["holds"] == {"vm.swappiness": True}
+        assert status["applied"][0]["session_id"] == session
+    finally:
+        rolled = knobctl("rollback", "--yes", "--json")
+    assert rolled.returncode == 0, rolled.stderr
+    assert SWAPPINESS.read_text() == before
+    assert not Path(Places().sysctl).exists()
+    assert knobctl("rollback", "--yes").returncode == 2
+
+
+def test_a_plan_file_runs_and_its_session_can_be_verified_again(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    made = knobctl("plan", "try it", "--command", GOOD, *PATTERN, "-o", str(plan))
+    assert made.returncode == 0, made.stderr
+    unconsented = knobctl("run", str(plan), "--yes", "--budget", "6")
+    assert unconsented.returncode == 2
+    assert "--command" in unconsented.stderr
+    assert knobctl("run", str(plan), "--yes", "--command", "awk 1").returncode == 2
+    done = knobctl("run", str(plan), "--yes", *QUICK, "--json", "--command", GOOD)
+    assert done.returncode == 0, done.stderr
+    again = knobctl("verify", document(done)["session_id"], "--yes", "--json", "--command", GOOD)
+    assert again.returncode == 0, again.stderr
+    assert document(again)["verdict"] == "IMPROVED"
+
+
+def test_nothing_to_find_claims_nothing() -> None:
+    done = tune(command="awk '{srand(); print \"score:\", 1000 + 20 * rand()}' /proc/uptime")
+    result = document(done)
+    assert done.returncode == 3, done.stderr
+    assert result["best_config"] == {}
+    assert result["verdict"] in ("NO_CHANGE", "INCONCLUSIVE")
+
+
+@pytest.mark.parametrize("victim", ["main", "agent"])
+def test_kill_9_in_the_middle_of_a_trial(hanging: subprocess.Popen[str], victim: str) -> None:
+    watcher = watcher_of(hanging)
+    agent = int(
+        subprocess.run(["pgrep", "-P", str(watcher)], capture_output=True, text=True, check=True).stdout.split()[0]
+    )
+    os.kill({"main": hanging.pid, "agent": agent}[victim], signal.SIGKILL)
+    assert eventually(lambda: SWAPPINESS.read_text() == "60\n")
+    assert eventually(lambda: not hangers())
+    code = hanging.wait(20)
+    assert code == (-9 if victim == "main" else 1)
+    assert eventually(lambda: not Path(Places().journal).exists())
+    status = knobctl("status")
+    words = {"main": "the main program ended", "agent": "the agent was killed by signal 9"}
+    assert words[victim] in status.stderr
+    sessions = document(knobctl("sessions", "--json"))
+    assert sessions[0]["status"] == {"main": "interrupted", "agent": "failed"}[victim]
+    assert sessions[0]["trials"] >= 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_restores_and_says_so(hanging: subprocess.Popen[str], number: signal.Signals) -> None:
+    hanging.send_signal(number)
+    assert hanging.wait(20) == 130
+    assert SWAPPINESS.read_text() == "60\n"
+    assert hanging.stderr is not None
+    assert f"interrupted by {number.name}" in hanging.stderr.read()
+    assert document(knobctl("sessions", "--json"))[0]["status"] == "interrupted"
+
+
+def test_two_runs_at_once(hanging: subprocess.Popen[str]) -> None:
+    second = tune()
+    assert second.returncode == 75
+    assert document(second)["error"] == "another knobctl run holds this machine's lock"
+    assert "knobctl status" in document(second)["hint"]
+
+
+def test_the_administrators_dirty_bytes_are_still_dirty_bytes() -> None:
+    ratio, by_bytes = Path("/proc/sys/vm/dirty_ratio"), Path("/proc/sys/vm/dirty_bytes")
+    before = ratio.read_text()
+    by_bytes.write_text("536870912")
+    try:
+        command = "awk '{print \"score:\", 1000 + 10 * $1 + rand()}' /proc/sys/vm/dirty_ratio"
+        done = knobctl("tune", "try it", "--command", command, *PATTERN[:4], "--knobs", "vm.dirty_ratio",
+                       *QUICK, "--yes", "--json")  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert document(done)["best_config"]["vm.dirty_ratio"] > 1
+        assert (by_bytes.read_text(), ratio.read_text()) == ("536870912\n", "0\n")
+    finally:
+        ratio.write_text(before)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--command", "echo nothing"), 1, "the benchmark fails at the default configuration: "),
+        (("--command", "false"), 1, "the benchmark fails at the default configuration: "),
+        (("--command", HANGING, "--timeout", "1s"), 1, "the benchmark fails at the default configuration: "),
+        (("--command", "no-such-benchmark-anywhere"), 1, "no-such-benchmark-anywhere"),
+        (("--command", "echo a | tail -1"), 2, "shell"),
+    ],
+)
+def test_bad_benchmarks_change_nothing(words: tuple[str, ...], code: int, message: str) -> None:
+    done = knobctl("tune", "try it", *words, *PATTERN, *QUICK, "--yes")
+    last = [line for line in done.stderr.splitlines() if line.startswith("knobctl: ")]
+    assert done.returncode == code, done.stderr
+    assert len(last) == 1
+    assert message in last[0]
+    assert "  hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_for_the_record_stops_before_anything_is_touched(state: Path) -> None:
+    state.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(state)], check=True)
+    try:
+        _fill(state / "ballast")
+        done = tune()
+        assert done.returncode == 1
+        assert "space" in document(done)["error"].lower()
+        assert document(done)["hint"]
+    finally:
+        subprocess.run(["umount", str(state)], check=True)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as out:
+        try:
+            while True:
+                out.write(b"x" * 4096)
+        except OSError:
+            return

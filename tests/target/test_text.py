@@ -1,0 +1,50 @@
+"""Foreign text in, text that is safe to show out."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knobctl.target.text import clean
+
+DANGEROUS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+PIECES = st.sampled_from(["\x1b", "[", "]", "0", ";", "m", "\x07", "\\", "P", "\x9b", "\r", "\n", "\t", "a", "\u202e"])
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("tps = 4000.5\n\tlatency 2 ms\n", "tps = 4000.5\n\tlatency 2 ms\n"),
+        ("数据库 – “µs” ±5 %", "数据库 – “µs” ±5 %"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b[2J\x1b[1;1Hgone", "gone"),
+        ("\x1b]0;new title\x07text", "text"),
+        ("\x1b]8;;http://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
+        ("\x1bPdevice control\x1b\\after", "after"),
+        ("\x1b]52;c;never ends", ""),
+        ("\x1bc reset", "c reset"),
+        ("\x9b31mred", "31mred"),
+        ("10 %\r99 %", "10 %99 %"),
+        ("back\b\b\bspace\x7f", "backspace"),
+        ("a\u202eb\u2066c\u200bd\ufeff", "abcd"),
+        ("\x00null", "null"),
+        ("line\u2028separator\u2029", "lineseparator"),
+    ],
+)
+def test_what_is_left_is_what_can_be_read(raw: str, shown: str) -> None:
+    assert clean(raw) == shown
+
+
+@given(st.text() | st.lists(PIECES).map("".join))
+def test_nothing_that_moves_a_cursor_is_left(raw: str) -> None:
+    once = clean(raw)
+    assert not DANGEROUS.search(once)
+    assert clean(once) == once
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S"]) | st.sampled_from(" \n\t")))
+def test_what_people_write_is_left_alone(raw: str) -> None:
+    assert clean(raw) == raw

@@ -1,0 +1,204 @@
+"""The phases of a run, each on its own: the run-off, how time is shared out, and what a run is expected to cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from knobctl.env.environment import CONTROL_EVERY
+from knobctl.errors import PreflightRefused, StoreError, UsageError
+from knobctl.events import Event, NoiseMeasured, PhaseStarted, Trial, TrialDone
+from knobctl.knobs import Value
+from knobctl.plan import plan_from
+from knobctl.safety import Consent, SafetyValidator
+from knobctl.stats import geometric_mean, log_ratio
+from knobctl.target.simulated import SimulatedTarget, simulated_target
+from knobctl.tuning import BASELINE_RUNS, LEAST_PAIRS, RUNOFF_RUNS, SMALLEST_LOSS, Tuning
+from tests.commands.plans import plan
+from tests.env.invented import Hill, Score, bell, number, plan_for
+
+
+def nothing() -> None:
+    """All is well."""
+
+
+class Rehearsal:
+    """A tuning on an open simulated target, and what it emits."""
+
+    def __init__(self, score: Score, knobs: int = 1, *, noise: float = 0.0, seed: int = 0, budget: int = 12,
+                 seconds: float | None = None, pairs: int = 12,
+                 check: Callable[[], None] | None = None) -> None:  # fmt: skip
+        hill = Hill(knobs, score)
+        self.target = SimulatedTarget(hill, noise=noise, seed=seed)
+        safe = SafetyValidator(self.target.catalogue, self.target.facts(), self.target.probe()).validate(plan_for(hill))
+        self.events: list[Event] = []
+        self.tuning = Tuning(safe, self.target, self.events.append, check or nothing, seed=seed, budget=budget,
+                             seconds=seconds, pairs=pairs, force=False)  # fmt: skip
+        self.target.open("rehearsal")
+
+    def trials(self, *kinds: str) -> list[Trial]:
+        done = [event.trial for event in self.events if isinstance(event, TrialDone)]
+        return [trial for trial in done if trial.kind in kinds]
+
+    def phases(self) -> dict[str, PhaseStarted]:
+        return {event.phase: event for event in self.events if isinstance(event, PhaseStarted)}
+
+
+# --- two candidates compete to be verified
+
+
+def runoffs(seeds: range, noise: float) -> list[tuple[dict[str, Value], dict[str, Value], Mapping[str, Value]]]:
+    """(smaller, whole, chosen) of every run-off that took place."""
+    found = []
+    for seed in seeds:
+        rehearsal = Rehearsal(bell, 4, noise=noise, seed=seed)
+        rehearsal.tuning.prepare()
+        sd = rehearsal.tuning.preflight().sd
+        chosen = rehearsal.tuning.search("random").configuration
+        trials = rehearsal.trials("run-off")
+        if not trials:
+            continue
+        small, whole = (dict(trial.configuration) for trial in trials[:2])
+        assert [dict(trial.configuration) for trial in trials] == [small, whole, whole, small]
+        assert small.items() < whole.items()
+        assert rehearsal.phases()["run-off"].runs == 2 * RUNOFF_RUNS == len(trials)
+        assert rehearsal.phases()["run-off"].text == f"{len(small)} of {len(whole)} changes, or all of them?"
+        smaller = geometric_mean([trial.score or 0.0 for trial in (trials[0], trials[3])])
+        larger = geometric_mean([trial.score or 0.0 for trial in (trials[1], trials[2])])
+        lost = log_ratio(smaller or 0.0, larger or 0.0, "maximize")
+        assert lost is not None
+        assert chosen == (whole if lost > max(sd, SMALLEST_LOSS) else small)
+        found.append((small, whole, chosen))
+    return found
+
+
+def test_the_smaller_change_is_taken_unless_it_measurably_loses() -> None:
+    found = runoffs(range(24), noise=0.02)
+    assert any(chosen == small for small, _, chosen in found)
+    assert any(chosen == whole for _, whole, chosen in found)
+
+
+def test_a_knob_that_does_nothing_is_left_out_of_the_candidate() -> None:
+    def first_alone(configuration: Mapping[str, Value]) -> float:
+        return 1000.0 + number(configuration)
+
+    rehearsal = Rehearsal(first_alone, 3, noise=0.01, seed=2, budget=16)
+    rehearsal.tuning.prepare()
+    rehearsal.tuning.preflight()
+    assert list(rehearsal.tuning.search("random").configuration) == ["demo.k0"]
+
+
+def test_a_smaller_change_that_crashes_loses_the_run_off() -> None:
+    def only_together(configuration: Mapping[str, Value]) -> float | None:
+        together = [number(configuration, name) > 0 for name in configuration]
+        return 1000.0 + number(configuration) if all(together) or not any(together) else None
+
+    rehearsal = Rehearsal(only_together, 2, noise=0.01, seed=2, budget=16)
+    rehearsal.tuning.prepare()
+    rehearsal.tuning.preflight()
+    chosen = rehearsal.tuning.search("random").configuration
+    failed = [trial for trial in rehearsal.trials("run-off") if trial.score is None]
+    assert [set(trial.configuration) for trial in failed] == [{"demo.k0"}] * RUNOFF_RUNS
+    assert set(chosen) == {"demo.k0", "demo.k1"}
+
+
+# --- phases and their cost
+
+
+def test_phases_announce_their_runs() -> None:
+    rehearsal = Rehearsal(bell, noise=0.02, seed=1, budget=20)
+    rehearsal.tuning.prepare()
+    rehearsal.tuning.preflight()
+    found = rehearsal.tuning.search("random")
+    rehearsal.tuning.verify(found.configuration)
+    phases = rehearsal.phases()
+    assert (phases["prepare"].runs, phases["preflight"].runs) == (0, 1 + BASELINE_RUNS)
+    assert phases["search"].runs == 20 + 20 // CONTROL_EVERY
+    assert phases["search"].text == "random tries up to 20 configurations"
+    assert (phases["verify"].runs, phases["verify"].text) == (24, "up to 12 fresh pairs, default against candidate")
+    assert phases["prepare"].seconds_left > phases["search"].seconds_left > phases["verify"].seconds_left > 0
+
+
+def test_the_estimate_counts_every_run() -> None:
+    target = simulated_target()
+    safe = SafetyValidator(target.catalogue, target.facts(), target.probe()).validate(plan("postgresql"))
+    runs, seconds = Tuning.estimate(safe, budget=24, pairs=12)
+    assert runs == (1 + 4) + (24 + 3) + 4 + 24
+    assert seconds == runs * (5 + 1), "pgbench -T 5, and a second around it"
+
+
+def test_a_command_of_unknown_length_is_estimated_too() -> None:
+    text = "./my-benchmark"
+    proposed = plan_from(
+        {
+            "workload_name": "mine",
+            "reward_metric": "score",
+            "benchmark_command": text,
+            "metric_pattern": "score: ([0-9]+)",
+            "direction": "maximize",
+            "action_space": [{"param": "vm.swappiness"}],
+            "state_space": [],
+        }
+    )
+    target = simulated_target()
+    validator = SafetyValidator(target.catalogue, target.facts(), target.probe(), Consent(command=text))
+    runs, seconds = Tuning.estimate(validator.validate(proposed), budget=8, pairs=5)
+    assert seconds > runs
+
+
+@pytest.mark.parametrize(("seconds", "pairs"), [(110.0, LEAST_PAIRS), (200.0, 7), (2000.0, 12)])
+def test_time_for_the_verification_is_kept_before_the_search(seconds: float, pairs: int) -> None:
+    rehearsal = Rehearsal(bell, noise=0.02, seed=1, budget=1000, seconds=seconds)
+    rehearsal.tuning.prepare()
+    rehearsal.tuning.preflight()
+    assert rehearsal.tuning.pairs == pairs, "two fifths of the time after 25 s of preflight, at 10 s a pair"
+    rehearsal.tuning.search("random")
+    left = seconds - rehearsal.target.clock.monotonic()
+    assert left >= 2 * pairs * rehearsal.target.run_seconds
+
+
+def test_a_verification_ends_with_the_time() -> None:
+    rehearsal = Rehearsal(lambda configuration: 1000.0, noise=0.05, seed=3, seconds=150.0)
+    rehearsal.tuning.prepare()
+    rehearsal.tuning.preflight()
+    rehearsal.target.clock.sleep(150.0 - rehearsal.target.clock.monotonic() - 31.0)
+    judgement = rehearsal.tuning.verify({"demo.k0": 5})
+    assert judgement.pairs == 3
+    assert rehearsal.target.clock.monotonic() <= 150.0
+
+
+# --- edges
+
+
+def test_a_candidate_that_was_found_before_is_repaired_and_reduced() -> None:
+    rehearsal = Rehearsal(bell, 2)
+    assert rehearsal.tuning.given({"demo.k0": 700, "demo.k1": 0}).configuration == {"demo.k0": 700}
+    with pytest.raises(UsageError, match="the candidate is what the machine has now") as caught:
+        rehearsal.tuning.given({"demo.k0": 0})
+    assert caught.value.hint == "There is nothing to compare."
+
+
+def test_cleaning_up_before_anything_was_prepared_does_nothing() -> None:
+    Rehearsal(bell).tuning.cleanup()
+
+
+def test_a_record_that_cannot_be_written_stops_the_run_between_trials() -> None:
+    def check() -> None:
+        if len(rehearsal.trials("warmup", "baseline")) == 3:
+            raise StoreError("no space left to write the record")
+
+    rehearsal = Rehearsal(bell, check=check)
+    rehearsal.tuning.prepare()
+    with pytest.raises(StoreError):
+        rehearsal.tuning.preflight()
+    assert len(rehearsal.trials("warmup", "baseline")) == 3
+
+
+def test_noise_that_drowns_everything_is_refused_before_the_search() -> None:
+    rehearsal = Rehearsal(bell, noise=2.0, seed=1)
+    rehearsal.tuning.prepare()
+    with pytest.raises(PreflightRefused):
+        rehearsal.tuning.preflight()
+    assert len(rehearsal.trials("warmup", "baseline")) == 1 + BASELINE_RUNS
+    assert not any(isinstance(event, NoiseMeasured) for event in rehearsal.events)
