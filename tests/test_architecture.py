@@ -223,35 +223,3 @@ def test_public_names_are_listed() -> None:
     listed = run_python("import knobctl; print(*knobctl.__all__); print(*dir(knobctl))").splitlines()
     for line in listed:
         assert set(PUBLIC_NAMES) <= set(line.split())
-
-
-# --- what the documentation shows
-
-
-def python_blocks() -> list[tuple[str, str]]:
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    return [
-        (f"{name_of(page)}:{number}", block)
-        for page in pages
-        for number, block in enumerate(PYTHON_BLOCK.findall(page.read_text(encoding="utf-8")), start=1)
-    ]
-
-
-@pytest.mark.parametrize("block", [pytest.param(block, id=place) for place, block in python_blocks()])
-def test_python_in_the_documentation_runs(block: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block],
-        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=240,
-        env={**plain_environment(), "XDG_STATE_HOME": str(tmp_path)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    broken = [
-        f"{name_of(page)}: {link}"
-        for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-        for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
-        if "://" not in link and not (page.parent / link).exists()
-    ]
-    assert broken == []

@@ -11,6 +11,7 @@ Nothing here touches the machine: what runs has ``--target simulated``, or only 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import re
@@ -209,6 +210,7 @@ def test_a_wrong_command_line_is_noticed() -> None:
 # --- links
 
 
+@functools.cache
 def anchors(page: Path) -> set[str]:
     """The anchors of a page as GitHub makes them from its headings, and those that are written out."""
     text = page.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from typing import Any
 
 import click
 
@@ -39,6 +40,19 @@ class LazyGroup(click.Group):
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command. Words that make no sense are answered in JSON too, when that was asked for."""
+        words = list(ctx.args)
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if "--json" in words:
+                from knobctl.commands.edge import put
+
+                hint = f"Try '{(error.ctx or ctx).command_path} --help'."
+                put({"success": False, "error": error.format_message(), "hint": hint, "exit_code": error.exit_code})
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

@@ -29,18 +29,27 @@ from knobctl.agent.restore import restore
 from knobctl.knobs import Knob, UnknownKnob, Value, codec
 
 
+LOCK_SECONDS = 0.5
+"""`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
+
+
 def take_lock(handle: int) -> None:
     """Takes the machine's lock on an open file; it is held until the last process that has the file open ends.
 
     Raises:
         AgentError: Another run holds it.
     """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise AgentError(
-            BUSY, "another knobctl run holds this machine's lock", "Wait for it, or see `knobctl status`."
-        ) from None
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise AgentError(
+                    BUSY, "another knobctl run holds this machine's lock", "Wait for it, or see `knobctl status`."
+                ) from None
+            time.sleep(0.02)
 
 
 class Session:

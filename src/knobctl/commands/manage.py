@@ -48,10 +48,13 @@ def apply_command(session: str, yes: bool, dry_run: bool, as_json: bool) -> int:
     for file in scan.unreadable:
         say(f"  ! {file.file} could not be read ({file.reason}); it may set the same keys")
     if dry_run:
-        files = drop_in(result.best_config, target.catalogue, states, record.id, datetime.now(UTC))
-        for path, text in ((SYSCTL_FILE, files.sysctl), (TMPFILES_FILE, files.tmpfiles)):
-            if text:
-                say(f"{path}:\n{text}")
+        texts = drop_in(result.best_config, target.catalogue, states, record.id, datetime.now(UTC))
+        files = {path: text for path, text in ((SYSCTL_FILE, texts.sysctl), (TMPFILES_FILE, texts.tmpfiles)) if text}
+        for path, text in files.items():
+            say(f"{path}:\n{text}")
+        if as_json:
+            put({"dry_run": True, "session_id": record.id, "values": dict(result.best_config), "files": files,
+                 "conflicts": [conflict.sentence for conflict in scan.conflicts]})  # fmt: skip
         return 0
     confirm("Set these values now and at every boot?", yes=yes)
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}"
