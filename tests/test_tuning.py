@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from knobctl.env.environment import CONTROL_EVERY
-from knobctl.errors import PreflightRefused, StoreError, UsageError
+from knobctl.errors import PreflightRefused, StoreError
 from knobctl.events import Event, NoiseMeasured, PhaseStarted, Trial, TrialDone
 from knobctl.knobs import Value
 from knobctl.plan import plan_from
@@ -169,14 +169,6 @@ def test_a_verification_ends_with_the_time() -> None:
 
 
 # --- edges
-
-
-def test_a_candidate_that_was_found_before_is_repaired_and_reduced() -> None:
-    rehearsal = Rehearsal(bell, 2)
-    assert rehearsal.tuning.given({"demo.k0": 700, "demo.k1": 0}).configuration == {"demo.k0": 700}
-    with pytest.raises(UsageError, match="the candidate is what the machine has now") as caught:
-        rehearsal.tuning.given({"demo.k0": 0})
-    assert caught.value.hint == "There is nothing to compare."
 
 
 def test_cleaning_up_before_anything_was_prepared_does_nothing() -> None:

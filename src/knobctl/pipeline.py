@@ -34,7 +34,7 @@ from knobctl.safety import Consent, SafePlan, SafetyValidator
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.target import RestoreReport, Target
-from knobctl.tuning import Tuning
+from knobctl.tuning import Found, Tuning
 
 DEFAULT_SEARCHER = "ppo"
 DEFAULT_PAIRS = 12
@@ -126,7 +126,9 @@ def verify_again(
         raise UsageError(
             f"session {record.id} has no candidate to verify", "Choose another one from `knobctl sessions`."
         )
-    candidate = record.result.candidate_config
+    candidate = plan.changed(plan.repair(record.result.candidate_config))
+    if not candidate:
+        raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
     return _run(plan, target, store, emit, settings, f"verify {record.id}", candidate)
 
 
@@ -210,7 +212,7 @@ def _run(
                 found = tuning.search(settings.searcher)
                 tell(CandidateChosen(found.configuration, found.claimed_percent, found.policy_updates))
             else:
-                found = tuning.given(candidate)
+                found = Found(candidate)
             judgement = tuning.verify(found.configuration) if found.configuration else None
             tuning.cleanup()
         finally:
@@ -223,6 +225,9 @@ def _run(
         interrupted = Interrupted("interrupted; the machine was restored")
         _end(store, session, interrupted)
         raise interrupted from None
+    except Exception as error:
+        _end(store, session, KnobctlError(f"unexpected {type(error).__name__}: {error}"))
+        raise
     result = tuning.conclude(
         session=session,
         searcher=searcher,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from knobctl.env import Baseline, Bench, OSTuningEnv
 from knobctl.env.environment import CONTROL_EVERY
-from knobctl.errors import BenchmarkBroken, UsageError
+from knobctl.errors import BenchmarkBroken
 from knobctl.events import EventSink, Notice, PhaseStarted, Trial
 from knobctl.knobs import Value
 from knobctl.measure import Judgement, Noise, Verification, assess, order
@@ -209,17 +209,6 @@ class Tuning:
             return small if smaller is not None else whole
         lost = log_ratio(smaller, larger, self._plan.objective.direction)
         return whole if lost is not None and lost > max(2.0 * self._noise.sd, SMALLEST_LOSS) else small
-
-    def given(self, candidate: Mapping[str, Value]) -> Found:
-        """A candidate that was found before.
-
-        Raises:
-            UsageError: It is what the machine has now.
-        """
-        changed = self._plan.changed(self._plan.repair(candidate))
-        if not changed:
-            raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
-        return Found(changed)
 
     def verify(self, candidate: Mapping[str, Value]) -> Judgement:
         """Measures default and candidate in fresh interleaved pairs until that proves something or cannot."""

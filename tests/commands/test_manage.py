@@ -62,17 +62,17 @@ def real(knobctl: CommandLine) -> str:
 def test_an_empty_record_says_how_to_begin(knobctl: CommandLine) -> None:
     done = knobctl("sessions")
     assert done.code == 0
-    assert done.err.startswith("no session is recorded yet; begin with: knobctl tune ")
+    assert done.out.startswith("no session is recorded yet; begin with: knobctl tune ")
     assert knobctl("sessions", "--json").document == []
 
 
 def test_sessions_are_listed_newest_first_with_what_they_came_to(knobctl: CommandLine, real: str) -> None:
     simulated = keep(knobctl, "20260102-030405-bbbb", simulated=True)
-    none = {"verdict": Verdict.NO_CHANGE, "best_config": {}, "candidate_config": {}}
+    none: dict[str, Any] = {"verdict": Verdict.NO_CHANGE, "best_config": {}, "candidate_config": {}}
     nothing = keep(knobctl, "20260102-030405-cccc", **none)
     failed = keep(knobctl, "20260102-030405-dddd", end=("failed", "the benchmark fails"))
     done = knobctl("sessions")
-    lines = done.err.splitlines()
+    lines = done.out.splitlines()
     assert [line.split()[0] for line in lines] == [failed, nothing, simulated, real]
     assert lines[0].split()[1:4] == ["failed", "2", "trials"]
     assert lines[1].split()[1] == "NO_CHANGE" and "%" not in lines[1], "no gain where none was proven"
@@ -87,15 +87,15 @@ def test_sessions_are_listed_newest_first_with_what_they_came_to(knobctl: Comman
 def test_report_is_the_summary_of_a_session(knobctl: CommandLine, real: str) -> None:
     done = knobctl("report", real)
     assert done.code == 0
-    assert done.err.startswith("IMPROVED: transactions_per_second +8.1 % (95 % interval +5.2 % to +11.0 %, 12 fresh")
-    assert f"To make it permanent: knobctl apply {real}" in done.err
+    assert done.out.startswith("IMPROVED: transactions_per_second +8.1 % (95 % interval +5.2 % to +11.0 %, 12 fresh")
+    assert f"To make it permanent: knobctl apply {real}" in done.out
     assert knobctl("report", "last") == knobctl("report") == knobctl("report", real[:10]) == done
 
 
 def test_report_with_every_trial(knobctl: CommandLine, real: str) -> None:
     done = knobctl("report", real, "-v")
-    assert "   0 baseline                 4000  default\n" in done.err
-    assert "   1 search           exit code 1: no  vm.swappiness=10\n" in done.err
+    assert "   0 baseline                 4000  default\n" in done.out
+    assert "   1 search           exit code 1: no  vm.swappiness=10\n" in done.out
 
 
 def test_report_as_json_holds_every_raw_sample(knobctl: CommandLine, real: str) -> None:
@@ -120,7 +120,7 @@ def test_a_session_without_a_result_shows_how_far_it_came(
     session = keep(knobctl, "20260102-030405-aaaa", **ending)
     done = knobctl("report", session)
     assert done.code == 0
-    assert done.err.startswith(f"session {session} (the postgresql surface) {words}\n   0 baseline ")
+    assert done.out.startswith(f"session {session} (the postgresql surface) {words}\n   0 baseline ")
     assert knobctl("report", session, "--json").document["result"] is None
 
 
@@ -218,6 +218,6 @@ def test_status_changes_nothing_and_is_one_document(knobctl: CommandLine) -> Non
     assert set(answer) == {"running", "interrupted", "last_run", "applied", "holds", "tuners"}
     assert not (answer["running"] and answer["interrupted"])
     said = knobctl("status")
-    assert (said.code, said.out) == (0, "")
-    assert said.err.startswith(("a run is going on\n", "no run is going on\n"))
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(("a run is going on\n", "no run is going on\n"))
     assert not knobctl.state.exists()

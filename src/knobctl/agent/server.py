@@ -42,7 +42,7 @@ class Server:
         self._identity = processes.Identity(os.environ)
         self._quantities = quantities(host_facts.collect(kernel.disk, places.root))
         self._session = Session(kernel, places, lock, self._identity, self._quantities)
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.PollSelector()
         self._services: Dict[str, Program] = {}
         self._signals: Dict[str, int] = {}
         self._run: Optional[Run] = None

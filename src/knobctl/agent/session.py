@@ -28,7 +28,6 @@ from knobctl.agent.recovery import recover
 from knobctl.agent.restore import restore
 from knobctl.knobs import Knob, UnknownKnob, Value, codec
 
-
 LOCK_SECONDS = 0.5
 """`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
 

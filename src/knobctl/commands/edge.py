@@ -25,6 +25,11 @@ def say(text: str = "") -> None:
     click.echo(clean(text), err=True)
 
 
+def answer(text: str) -> None:
+    """A line of what was asked for, on standard output, without control characters."""
+    click.echo(clean(text))
+
+
 def put(document: Any) -> None:
     """The one JSON document of ``--json``, on standard output. In ASCII, which no locale can spoil."""
     click.echo(json.dumps(document, indent=2))

@@ -12,7 +12,7 @@ import click
 
 from knobctl.agent.places import Places, read_json
 from knobctl.commands import options
-from knobctl.commands.edge import confirm, guarded, put, say
+from knobctl.commands.edge import answer, confirm, guarded, put, say
 from knobctl.errors import RestoreIncomplete, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import SYSCTL_FILE, TMPFILES_FILE, drop_in, find_conflicts
@@ -27,9 +27,10 @@ SESSION = click.argument("session", default="last", metavar="[SESSION]")
 @SESSION
 @options.yes
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
+@options.workdir
 @options.as_json
 @guarded
-def apply_command(session: str, yes: bool, dry_run: bool, as_json: bool) -> int:
+def apply_command(session: str, yes: bool, dry_run: bool, workdir: str, as_json: bool) -> int:
     """Make a session's verified change permanent: live now, and in drop-ins for the next boot.
 
     SESSION is its id, a unique beginning of it, or `last`.
@@ -37,7 +38,8 @@ def apply_command(session: str, yes: bool, dry_run: bool, as_json: bool) -> int:
     with Store() as store:
         record = store.session(session)
     result = _verified(record)
-    target = LocalTarget()
+    target = LocalTarget(base=workdir)
+    _require_same_disk(record, result, target)
     states = target.probe(list(result.best_config))
     say(f"From session {record.id} ({result.workload_name}, {result.improvement:+.1f} % verified):")
     for name, value in result.best_config.items():
@@ -138,22 +140,22 @@ def status_command(as_json: bool) -> int:
     if as_json:
         put(document)
         return 0
-    say("a run is going on" if running else "no run is going on")
+    answer("a run is going on" if running else "no run is going on")
     if cut_off:
-        say("! a run was cut off and its knobs are not back: knobctl restore")
+        answer("! a run was cut off and its knobs are not back: knobctl restore")
     if last is not None:
-        say(f"last run: {last['session']}, ended {last['at']}: {last['reason']}; {_how(last)}")
+        answer(f"last run: {last['session']}, ended {last['at']}: {last['reason']}; {_how(last)}")
     if not applied:
-        say("nothing is applied")
+        answer("nothing is applied")
     for entry in stack:
-        say(f"applied on {entry['date']} from session {entry['session']}:")
+        answer(f"applied on {entry['date']} from session {entry['session']}:")
         for name, value in entry["values"].items():
             held = "holds" if now[name] == value else f"! is {now[name]} now, somebody changed it"
-            say(f"  {name} = {value}  {held}")
+            answer(f"  {name} = {value}  {held}")
     if stack:
-        say("undo the last apply with: knobctl rollback")
+        answer("undo the last apply with: knobctl rollback")
     for tuner in tuners:
-        say(f"! {tuner} is running and changes kernel settings too")
+        answer(f"! {tuner} is running and changes kernel settings too")
     return 0
 
 
@@ -172,9 +174,11 @@ def sessions_command(limit: int, as_json: bool) -> int:
         brief = _brief(record)
         gain = f"{brief['improvement']:+.1f} %" if brief["improvement"] is not None else ""
         simulated = " SIMULATED" if record.simulated else ""
-        say(f"{record.id}  {brief['outcome']:<12} {gain:>9}  {record.trials:>3} trials  {record.workload}{simulated}")
+        answer(
+            f"{record.id}  {brief['outcome']:<12} {gain:>9}  {record.trials:>3} trials  {record.workload}{simulated}"
+        )
     if not records:
-        say('no session is recorded yet; begin with: knobctl tune "optimize this system for a PostgreSQL database"')
+        answer('no session is recorded yet; begin with: knobctl tune "optimize this system for a PostgreSQL database"')
     return 0
 
 
@@ -203,14 +207,14 @@ def report_command(session: str, verbose: int, as_json: bool) -> int:
         )
         return 0
     if record.result is not None:
-        say(summarize(record.result))
+        answer(summarize(record.result))
     else:
-        say(f"session {record.id} ({record.workload}) is {record.status}: {record.reason or 'no result yet'}")
+        answer(f"session {record.id} ({record.workload}) is {record.status}: {record.reason or 'no result yet'}")
     if verbose or record.result is None:
         for trial in trials:
             score = trial.failure if trial.score is None else f"{trial.score:.6g}"
             changed = ", ".join(f"{name}={value}" for name, value in trial.configuration.items()) or "default"
-            say(f"{trial.number:>4} {trial.kind:<16} {score:>12}  {changed}")
+            answer(f"{trial.number:>4} {trial.kind:<16} {score:>12}  {changed}")
     return 0
 
 
@@ -230,6 +234,21 @@ def _verified(record: SessionRecord) -> Result:
             "The best thing to do is nothing.",
         )
     return result
+
+
+def _require_same_disk(record: SessionRecord, result: Result, target: LocalTarget) -> None:
+    """A knob of a disk goes to the disk that was measured.
+
+    Raises:
+        UsageError: The work folder is on another disk than the session's was.
+    """
+    concerned = [name for name in result.best_config if "{disk}" in target.catalogue[name].path]
+    disk = target.facts().disk
+    if concerned and disk != record.facts.disk:
+        raise UsageError(
+            f"session {record.id} measured the disk {record.facts.disk or '(none)'}, but the work folder is on {disk}",
+            "Give the --workdir of that session.",
+        )
 
 
 def _applied() -> Sequence[Mapping[str, Any]]:
