@@ -160,6 +160,10 @@ def test_a_knob_changed_by_somebody_else_is_noticed_and_left_alone(kernel: FileK
     with pytest.raises(AgentError, match="vm/swappiness was changed by somebody else during the run: 33 instead of 10"):
         session.write("vm.swappiness", 20)
     assert session.restore()[0]["outcome"] == "drifted"
+    assert session.restore()[0]["outcome"] == "drifted"
+    record = session.end("finished")
+    assert record is not None
+    assert record["knobs"][0]["outcome"] == "drifted"
     assert kernel.read("/proc/sys/vm/swappiness") == "33"
 
 

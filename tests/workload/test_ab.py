@@ -89,8 +89,6 @@ def test_two_progress_lines_at_the_same_instant_give_no_rate() -> None:
         "ab -k -q -c50 -t 10 http://127.0.0.1:8080/index.html",
         "ab -n 10 'http://[::1]:80/'",
         "ab -n 10 -H 'Accept-Encoding: gzip' localhost:8080/x",
-        "ab -n 10 {url}",
-        "ab -n 10 http://127.0.0.1:{port}/",
     ],
 )
 def test_ordinary_commands_have_no_problems(command: str) -> None:

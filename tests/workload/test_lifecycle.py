@@ -87,7 +87,7 @@ def test_a_read_only_pgbench_leaves_nothing_to_reset(target: FolderTarget) -> No
     "command",
     [
         "ab -n 3000 -c 20 http://localhost/",
-        "ab -k -n 3000 -c 5 {url}",
+        "ab -k -n 3000 -c 5 http://localhost/",
         "ab -t 1 -n 1000000 -c 20 http://localhost/",
         "wrk -t1 -c8 -d1s http://localhost/",
     ],

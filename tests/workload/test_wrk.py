@@ -41,7 +41,7 @@ def test_the_metrics_that_are_announced_are_those_that_are_printed() -> None:
 
 def test_percentiles_are_asked_for() -> None:
     assert ADAPTER.complete(COMMAND) == ("wrk", "--latency", *COMMAND[1:])
-    assert ADAPTER.complete(("wrk", "--latency", "{url}")) == ("wrk", "--latency", "{url}")
+    assert ADAPTER.complete(("wrk", "--latency", "http://localhost/")) == ("wrk", "--latency", "http://localhost/")
 
 
 @pytest.mark.parametrize(("options", "seconds"), [("-d2s", 2.0), ("--duration=1m", 60.0), ("-d 5", 5.0), ("", 10.0)])

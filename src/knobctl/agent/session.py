@@ -169,8 +169,9 @@ class Session:
     def restore(self) -> List[Dict[str, Any]]:
         """Gives every written file the text that was found; the session stays open."""
         report = restore(self._kernel, self._history)
-        if self._journal is not None and self._history.files:
-            self._observe(list(self._history.files))
+        ours = [entry["path"] for entry in report if entry["outcome"] != "drifted"]
+        if self._journal is not None and ours:
+            self._observe(ours)
         return report
 
     def end(self, reason: str, grace: float = 10.0) -> Optional[Dict[str, Any]]:
