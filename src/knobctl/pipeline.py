@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from knobctl.env import refuse_other_defaults
 from knobctl.errors import (
     Interrupted,
     KnobctlError,
@@ -198,6 +199,7 @@ def _run(
     try:
         target.open(session)
         try:
+            refuse_other_defaults(plan, target)
             tuning.prepare()
             noise = tuning.preflight()
             tell(

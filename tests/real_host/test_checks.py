@@ -16,7 +16,8 @@ from knobctl.agent.places import Places
 pytestmark = [pytest.mark.real_host, pytest.mark.long, pytest.mark.timeout(900)]
 
 BACKGROUND, FOREGROUND = Path("/proc/sys/vm/dirty_background_ratio"), Path("/proc/sys/vm/dirty_ratio")
-WRITES = "sysbench fileio --file-total-size=1G --file-num=16 --file-test-mode=seqwr --file-fsync-freq=0 --threads=2 --time=4 run"
+FILES = "--file-total-size=1G --file-num=16 --file-test-mode=seqwr --file-fsync-freq=0"
+WRITES = f"sysbench fileio {FILES} --threads=2 --time=4 run"
 
 
 def knobctl(*words: str) -> tuple[int, Any]:

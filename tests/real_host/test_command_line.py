@@ -10,14 +10,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from knobctl.agent.places import Places
+from tests.real_host.waiting import eventually
 
 pytestmark = pytest.mark.real_host
 
@@ -41,15 +41,6 @@ def tune(*words: str, command: str = GOOD) -> subprocess.CompletedProcess[str]:
 
 def document(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def hangers() -> list[str]:
@@ -168,6 +159,25 @@ def test_kill_9_in_the_middle_of_a_trial(hanging: subprocess.Popen[str], victim:
     sessions = document(knobctl("sessions", "--json"))
     assert sessions[0]["status"] == {"main": "interrupted", "agent": "failed"}[victim]
     assert sessions[0]["trials"] >= 5
+
+
+def test_the_next_run_first_finishes_one_whose_guards_were_killed_too(hanging: subprocess.Popen[str]) -> None:
+    watcher = watcher_of(hanging)
+    agent = int(subprocess.run(["pgrep", "-P", str(watcher)], capture_output=True, text=True, check=True).stdout)
+    for pid in (watcher, agent, hanging.pid):
+        os.kill(pid, signal.SIGKILL)
+    hanging.wait(20)
+    assert SWAPPINESS.read_text() != "60\n"
+    assert document(knobctl("status", "--json"))["interrupted"]
+    assert "knobctl restore" in knobctl("status").stdout
+    looked = knobctl("plan", "try it", "--command", GOOD, *PATTERN)
+    assert looked.returncode == 0
+    assert SWAPPINESS.read_text() != "60\n"
+    done = tune()
+    assert done.returncode == 0, done.stderr
+    assert "a run was cut off (session" in done.stderr
+    assert document(done)["knobs"][0]["found"] == 60
+    assert not hangers()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,7 @@ MAIN = """
 import sys, time
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
+from tests.real_host.waiting import eventually
 target = LocalTarget()
 target.open("test-main")
 target.start(Service("server", ("sleep", "317")))
@@ -43,15 +43,6 @@ target.run(Command(("sh", "-c", "sleep 319 & (setsid sleep 323 &) ; sleep 321"),
 
 def values() -> dict[str, str]:
     return {name: Path("/proc/sys", name).read_text() for name in FILES}
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def sleepers() -> list[str]:

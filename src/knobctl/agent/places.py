@@ -1,5 +1,6 @@
 """Where the agent keeps things on the target, below a root folder that is ``/`` outside of tests."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -44,6 +45,26 @@ class Places:
         """
         for folder in (self.state, self.run):
             os.makedirs(folder, mode=0o755, exist_ok=True)
+
+
+def is_locked(places: Places) -> bool:
+    """Whether a run holds the machine's lock at this moment."""
+    try:
+        handle = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def was_cut_off(places: Places) -> bool:
+    """Whether a run left its journal behind: it is there, and no process of that run lives."""
+    return os.path.exists(places.journal) and not is_locked(places)
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:

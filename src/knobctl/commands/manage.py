@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places, read_json, was_cut_off
 from knobctl.commands import options
 from knobctl.commands.edge import answer, confirm, guarded, put, say
 from knobctl.errors import RestoreIncomplete, UsageError
@@ -123,8 +122,8 @@ def status_command(as_json: bool) -> int:
     for entry in stack:
         applied.update(entry["values"])
     now = {name: state.value for name, state in target.probe(list(applied)).items()}
-    running = Path(places.journal).exists() and _locked(places)
-    cut_off = Path(places.journal).exists() and not running
+    cut_off = was_cut_off(places)
+    running = Path(places.journal).exists() and not cut_off
     last = read_json(places.last_run)
     tuners = target.facts().tuners
     document = {
@@ -254,17 +253,6 @@ def _require_same_disk(record: SessionRecord, result: Result, target: LocalTarge
 def _applied() -> Sequence[Mapping[str, Any]]:
     document = read_json(Places().applied)
     return document["stack"] if document else []
-
-
-def _locked(places: Places) -> bool:
-    try:
-        with Path(places.lock).open("rb") as handle:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _how(last: Mapping[str, Any]) -> str:

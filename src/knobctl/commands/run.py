@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from knobctl import pipeline
+from knobctl.agent.places import Places, was_cut_off
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
-from knobctl.errors import ConsentMissing, PlanError, UsageError
+from knobctl.errors import ConsentMissing, PlanError, RestoreIncomplete, UsageError
 from knobctl.events import EventSink
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
@@ -26,6 +27,7 @@ from knobctl.store import Result, Store
 from knobctl.strategist.base import Proposal, TuningRequest
 from knobctl.strategist.playbook import PlaybookStrategist
 from knobctl.target import Target
+from knobctl.target.local import LocalTarget
 
 STRATEGISTS = ("auto", "playbook")
 
@@ -138,9 +140,24 @@ def _target(given: dict[str, Any]) -> Iterator[Target]:
     """The target, closed in the end whatever happened."""
     target = options.open_target(given["target_name"], given["workdir"], given["seed"])
     try:
+        if isinstance(target, LocalTarget) and not given.get("dry_run", True):
+            _finish_what_was_left(target)
         yield target
     finally:
         target.close()
+
+
+def _finish_what_was_left(target: LocalTarget) -> None:
+    """Puts back what a run left that was cut off, before a plan is made for values that are not the machine's own."""
+    if not was_cut_off(Places(target.root)):
+        return
+    record = target.recover()
+    if record is not None:
+        say(
+            f"a run was cut off (session {record['session']}); its {len(record['knobs'])} kernel files are put back now"
+        )
+        if not record["restored"]:
+            raise RestoreIncomplete("not every one of them could be put back", "Run `knobctl restore` to see which.")
 
 
 def _propose(request: str, target: Target, given: dict[str, Any]) -> Proposal:

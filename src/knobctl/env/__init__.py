@@ -2,6 +2,6 @@
 
 from knobctl.env.bench import Bench
 from knobctl.env.environment import Baseline, OSTuningEnv
-from knobctl.env.make import make_env
+from knobctl.env.make import make_env, refuse_other_defaults
 
-__all__ = ["Baseline", "Bench", "OSTuningEnv", "make_env"]
+__all__ = ["Baseline", "Bench", "OSTuningEnv", "make_env", "refuse_other_defaults"]

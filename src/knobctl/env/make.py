@@ -71,7 +71,7 @@ def make_env(
         with contextlib.ExitStack() as stack:
             machine.open(f"gymnasium-{uuid.uuid4().hex[:12]}")
             stack.callback(cleanup)
-            _refuse_other_defaults(safe, machine)
+            refuse_other_defaults(safe, machine)
             workload.prepare()
             stack.pop_all()
 
@@ -90,15 +90,22 @@ def _validated(plan: str | Path | Mapping[str, Any] | TuningPlan, target: Target
     return SafetyValidator(target.catalogue, target.facts(), target.probe(), consent).validate(plan)
 
 
-def _refuse_other_defaults(plan: SafePlan, target: Target) -> None:
-    """Opening a target may finish what an interrupted run left, long after the plan was validated."""
+def refuse_other_defaults(plan: SafePlan, target: Target) -> None:
+    """Makes sure that an open target still has the default configuration that the plan was validated with.
+
+    Opening a target may finish what an interrupted run left, and between a plan and its yes an administrator may change
+    something.
+
+    Raises:
+        KnobChangedByOther: A tuned knob has another value now.
+    """
     states = target.probe([tuned.knob.name for tuned in plan.knobs])
     for tuned in plan.knobs:
         value = states[tuned.knob.name].value
         if value != tuned.found:
             raise KnobChangedByOther(
                 f"{tuned.knob.name} is {value} now, and was {tuned.found} when the plan was validated",
-                "Make the environment again.",
+                "Start again; the plan will be made for what the machine has now.",
             )
 
 
