@@ -16,6 +16,7 @@ from knobctl.agent.processes import started_at
 from knobctl.errors import Busy, KnobChangedByOther, TargetError
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
+from tests.real_host.waiting import eventually
 
 pytestmark = pytest.mark.real_host
 
@@ -31,7 +32,6 @@ MAIN = """
 import sys, time
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
-from tests.real_host.waiting import eventually
 target = LocalTarget()
 target.open("test-main")
 target.start(Service("server", ("sleep", "317")))

@@ -44,8 +44,9 @@ def _verdict(result: Result) -> list[str]:
         if ";" in result.reason:
             return [*_label(result, sentence), f"  But: {one_line(result.reason.partition(';')[2], 2000)}."]
         return _label(result, sentence)
+    nothing = "no configuration looked better than what was found, so nothing was verified"
     words = {
-        Verdict.NO_CHANGE: f"NO CHANGE: no measurable effect on {metric}",
+        Verdict.NO_CHANGE: f"NO CHANGE: {f'no measurable effect on {metric}' if result.candidate_config else nothing}",
         Verdict.WORSE: f"WORSE: the candidate does harm to {metric} or to a guardrail",
     }.get(result.verdict, f"INCONCLUSIVE: nothing is proven about {metric}")
     lines = _label(result, f"{words}{_proof(result) if result.pairs else ''}.")
