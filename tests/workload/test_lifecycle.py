@@ -185,8 +185,8 @@ def test_clean_files_are_out_of_the_page_cache_before_they_are_read(target: Fold
     before = cached()
     workload.reset()
 
-    assert before == 16 * 2**20
-    assert cached() == 0
+    assert before > 15 * 2**20  # the kernel may take single pages at any time
+    assert cached() < 2**20
 
 
 def test_a_program_that_cannot_start_is_a_failed_run(target: FolderTarget) -> None:
