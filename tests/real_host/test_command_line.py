@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from knobctl.agent.places import Places
-from tests.real_host.waiting import eventually
+from tests.real_host.waiting import children, eventually, running
 
 pytestmark = pytest.mark.real_host
 
@@ -43,9 +43,8 @@ def document(done: subprocess.CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
-def hangers() -> list[str]:
-    found = subprocess.run(["pgrep", "-f", "^sleep 3917"], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+def hangers() -> list[int]:
+    return running("^sleep 3917")
 
 
 @pytest.fixture(autouse=True)
@@ -80,10 +79,7 @@ def hanging() -> Iterator[subprocess.Popen[str]]:
 
 
 def watcher_of(process: subprocess.Popen[str]) -> int:
-    found = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "agent-"], capture_output=True, text=True, check=True
-    )
-    return int(found.stdout.split()[0])
+    return next(pid for pid in children(process.pid) if pid in running("/agent-"))
 
 
 def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
@@ -144,9 +140,7 @@ def test_nothing_to_find_claims_nothing() -> None:
 @pytest.mark.parametrize("victim", ["main", "agent"])
 def test_kill_9_in_the_middle_of_a_trial(hanging: subprocess.Popen[str], victim: str) -> None:
     watcher = watcher_of(hanging)
-    agent = int(
-        subprocess.run(["pgrep", "-P", str(watcher)], capture_output=True, text=True, check=True).stdout.split()[0]
-    )
+    agent = children(watcher)[0]
     os.kill({"main": hanging.pid, "agent": agent}[victim], signal.SIGKILL)
     assert eventually(lambda: SWAPPINESS.read_text() == "60\n")
     assert eventually(lambda: not hangers())
@@ -163,7 +157,7 @@ def test_kill_9_in_the_middle_of_a_trial(hanging: subprocess.Popen[str], victim:
 
 def test_the_next_run_first_finishes_one_whose_guards_were_killed_too(hanging: subprocess.Popen[str]) -> None:
     watcher = watcher_of(hanging)
-    agent = int(subprocess.run(["pgrep", "-P", str(watcher)], capture_output=True, text=True, check=True).stdout)
+    agent = children(watcher)[0]
     for pid in (watcher, agent, hanging.pid):
         os.kill(pid, signal.SIGKILL)
     hanging.wait(20)

@@ -16,7 +16,7 @@ from knobctl.agent.processes import started_at
 from knobctl.errors import Busy, KnobChangedByOther, TargetError
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
-from tests.real_host.waiting import eventually
+from tests.real_host.waiting import children, eventually, running
 
 pytestmark = pytest.mark.real_host
 
@@ -45,9 +45,8 @@ def values() -> dict[str, str]:
     return {name: Path("/proc/sys", name).read_text() for name in FILES}
 
 
-def sleepers() -> list[str]:
-    found = subprocess.run(["pgrep", "-f", "sleep 3(17|19|21|23)"], capture_output=True, text=True, check=False)
-    return found.stdout.split()
+def sleepers() -> list[int]:
+    return running("^sleep 3(17|19|21|23)")
 
 
 @pytest.fixture
@@ -194,7 +193,7 @@ def test_kill_9_restores_within_five_seconds(victim: str, untouched: dict[str, s
     main = subprocess.Popen([sys.executable, "-c", MAIN % WRITES], stdout=subprocess.PIPE, text=True)
     assert main.stdout is not None
     folder, watcher = main.stdout.readline().split()
-    agent = subprocess.run(["pgrep", "-P", watcher], capture_output=True, text=True, check=True).stdout.split()[0]
+    agent = children(int(watcher))[0]
     assert eventually(lambda: len(sleepers()) >= 4)
     assert values() != untouched
     victims = {"main": [main.pid], "watcher": [int(watcher)], "agent": [int(agent)]}
