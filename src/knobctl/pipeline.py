@@ -32,12 +32,12 @@ from knobctl.events import (
 from knobctl.knobs import Value
 from knobctl.plan import TuningPlan
 from knobctl.safety import Consent, SafePlan, SafetyValidator
+from knobctl.search.registry import DEFAULT
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.target import RestoreReport, Target
 from knobctl.tuning import Found, Tuning
 
-DEFAULT_SEARCHER = "ppo"
 DEFAULT_PAIRS = 12
 
 
@@ -55,7 +55,7 @@ class Settings:
         run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
     """
 
-    searcher: str = DEFAULT_SEARCHER
+    searcher: str = DEFAULT
     budget: int | None = None
     seconds: float | None = None
     pairs: int = DEFAULT_PAIRS
