@@ -64,7 +64,7 @@ class Notice(Event):
 
 @dataclass(frozen=True)
 class SessionStarted(Event):
-    """A run begins. ``seconds_left`` estimates the whole run."""
+    """A run begins."""
 
     kind: ClassVar[str] = "session-started"
     session: str

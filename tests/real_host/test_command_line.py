@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from knobctl.agent.places import Places
+from knobctl.errors import RestoreIncomplete
+from knobctl.target.local import LocalTarget
 from tests.real_host.waiting import children, eventually, running
 
 pytestmark = pytest.mark.real_host
@@ -164,6 +166,9 @@ def test_the_next_run_first_finishes_one_whose_guards_were_killed_too(hanging: s
     assert SWAPPINESS.read_text() != "60\n"
     assert document(knobctl("status", "--json"))["interrupted"]
     assert "knobctl restore" in knobctl("status").stdout
+    with pytest.raises(RestoreIncomplete, match="a run was cut off and its knobs are not back") as caught:
+        LocalTarget().apply("a-session", "a date", {"vm.swappiness": 10})
+    assert caught.value.hint == "Run `knobctl restore` first."
     looked = knobctl("plan", "try it", "--command", GOOD, *PATTERN)
     assert looked.returncode == 0
     assert SWAPPINESS.read_text() != "60\n"
@@ -189,6 +194,10 @@ def test_two_runs_at_once(hanging: subprocess.Popen[str]) -> None:
     assert second.returncode == 75
     assert document(second)["error"] == "another knobctl run holds this machine's lock"
     assert "knobctl status" in document(second)["hint"]
+    assert hanging.poll() is None
+    assert hangers()
+    assert Path(Places().journal).exists()
+    assert SWAPPINESS.read_text() != "60\n"
 
 
 def test_the_administrators_dirty_bytes_are_still_dirty_bytes() -> None:

@@ -18,7 +18,7 @@ from knobctl.agent.apply import apply, rollback
 from knobctl.agent.kernel import Kernel, quantities
 from knobctl.agent.metrics import Sampler
 from knobctl.agent.places import Places
-from knobctl.agent.protocol import BAD_REQUEST, FAILED, AgentError
+from knobctl.agent.protocol import BAD_REQUEST, FAILED, RESTORE_INCOMPLETE, AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.running import Program, Run, tail
 from knobctl.agent.session import Session, take_lock
@@ -183,12 +183,20 @@ class Server:
         return {"record": recover(self._kernel, self._places, "restore", "asked for by `knobctl restore`")}
 
     def _apply(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        take_lock(self._lock)
+        self._take_settled_machine()
         knobs = {self._session.knob(name): value for name, value in request["values"].items()}
         return apply(self._kernel, self._places, knobs, self._quantities, str(request["session"]), str(request["date"]))
 
-    def _rollback(self, request: Dict[str, Any]) -> Dict[str, Any]:
+    def _take_settled_machine(self) -> None:
+        """Takes the lock; what a run left that was cut off must not be taken for the machine's own values."""
         take_lock(self._lock)
+        if os.path.exists(self._places.journal):
+            raise AgentError(
+                RESTORE_INCOMPLETE, "a run was cut off and its knobs are not back", "Run `knobctl restore` first."
+            )
+
+    def _rollback(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        self._take_settled_machine()
         return rollback(self._kernel, self._places)
 
     def _put(self, request: Dict[str, Any]) -> Dict[str, Any]:

@@ -4,6 +4,7 @@ It does nothing else, so that nothing else can bring it down. It holds the lock 
 lives, no other run begins.
 """
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -15,6 +16,14 @@ from knobctl.agent import processes
 from knobctl.agent.kernel import Kernel
 from knobctl.agent.places import Places
 from knobctl.agent.recovery import recover
+
+
+def _is_ours(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def watch(command: List[str], kernel: Kernel, places: Places, lock: int) -> int:
@@ -43,6 +52,8 @@ def watch(command: List[str], kernel: Kernel, places: Places, lock: int) -> int:
     os.dup2(nothing, 0)
     os.dup2(nothing, 1)
     code = agent.wait()
+    if code == 0 or not _is_ours(lock):
+        return code  # it finished by itself, or the journal belongs to another run that lives
     reason = "the agent was killed by signal %d" % -code if code < 0 else "the agent ended with status %d" % code
     record = recover(kernel, places, "watcher", reason)
     if record is not None and not record["restored"]:
