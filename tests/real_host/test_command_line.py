@@ -54,9 +54,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("KNOBCTL_STATE_DIR", str(tmp_path / "state"))
     before = SWAPPINESS.read_text()
     yield tmp_path / "state"
-    assert SWAPPINESS.read_text() == before
-    assert not Path(Places().journal).exists()
-    assert not hangers()
+    assert eventually(lambda: SWAPPINESS.read_text() == before)
+    assert eventually(lambda: not Path(Places().journal).exists())
+    assert eventually(lambda: not hangers())
 
 
 @pytest.fixture
