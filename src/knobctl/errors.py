@@ -13,6 +13,7 @@ KnobctlError                      1   something went wrong; the message says wha
 │   ├── AgentLost                 1   the agent's process ended or broke the protocol
 │   └── WriteFailed               1   the kernel refused a value or read back another
 ├── StoreError                    1   a record could not be written or read
+├── ModelError                    1   the language model could not be used
 ├── SafetyStop                    4   a guard tripped during the run; the machine was restored
 │   └── KnobChangedByOther        4   somebody else changed a knob during the run
 ├── RestoreIncomplete             5   a knob is not back: look now
@@ -92,6 +93,10 @@ class WriteFailed(TargetError):
 
 class StoreError(KnobctlError):
     """A record could not be written or read."""
+
+
+class ModelError(KnobctlError):
+    """The language model could not be reached, refused, or gave nothing that can be used."""
 
 
 class SafetyStop(KnobctlError):

@@ -63,6 +63,25 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class StrategistStep(Event):
+    """Something that was said to a language model, or that it said or did. Untrusted, and recorded as it came.
+
+    Attributes:
+        step: ``request`` (what it was asked), ``thought`` (words beside a tool call, or its last words), ``call`` (a
+            tool and its arguments), ``observation`` (what the tool returned), ``answer`` (the JSON that it gave),
+            ``rejected`` (why that cannot be used), ``failed`` (why there is no reply), ``user`` and ``reply`` (the
+            two sides of a conversation).
+        text: The words, cut to a bounded length.
+        name: Name of the tool; empty for everything else.
+    """
+
+    kind: ClassVar[str] = "strategist-step"
+    step: str
+    text: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class SessionStarted(Event):
     """A run begins."""
 
