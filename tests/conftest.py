@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import kernel_settings  # scripts/kernel_settings.py
 import pytest
@@ -15,6 +17,11 @@ RESTORE_GRACE_SECONDS = 5.0  # what a restore may take after the main program wa
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+MODEL_VARIABLES = {
+    "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CREDENTIALS_DIRECTORY", "KNOBCTL_MODEL", "OLLAMA_HOST",
+    "OPENAI_API_KEY",
+}  # fmt: skip
 
 
 def _obstacle_to_real_host() -> str:
@@ -45,3 +52,20 @@ def kernel_is_left_as_found() -> Iterator[None]:
         changed = kernel_settings.differences(before, kernel_settings.settings())
     if changed:
         pytest.fail("the tests changed this machine:\n" + "\n".join(changed), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def no_language_model(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test, and no program that it starts, knows a language model, unless the test names one itself."""
+    for name in list(os.environ):
+        if name in MODEL_VARIABLES or name.startswith("KNOBCTL_LLM_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(empty_configuration(tmp_path_factory)))
+    if models := sys.modules.get("pydantic_ai.models"):  # never imported for this alone: it is slow
+        monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
+
+
+def empty_configuration(factory: pytest.TempPathFactory) -> Path:
+    folder = factory.getbasetemp() / "no-configuration"
+    folder.mkdir(exist_ok=True)
+    return folder

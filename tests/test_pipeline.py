@@ -548,6 +548,21 @@ def test_a_record_that_cannot_be_written_ends_the_run(store: Store) -> None:
     assert len(store.trials(store.session("last").id)) == 7, "everything up to then can be read"
 
 
+def test_a_session_knows_the_conversation_that_it_began_in(store: Store) -> None:
+    target = simulated_target("postgresql", seed=1)
+    conversation, later = store.begin_conversation("make it fast", "m"), store.begin_conversation("again", "m")
+    safe = pipeline.validate(plan("postgresql", total_timesteps=24), target, Consent())
+    settings = Settings(searcher="random", seed=5)
+    first = pipeline.execute(safe, target, store, lambda event: None, settings, "make it fast", conversation)
+    record = store.session(first.session_id)
+    assert (record.conversation, record.request) == (conversation, "make it fast")
+    again = pipeline.verify_again(record, safe, target, store, lambda event: None, settings, later)
+    assert store.session(again.session_id).conversation == later
+    alone = pipeline.verify_again(record, safe, target, store, lambda event: None, settings)
+    assert store.session(alone.session_id).conversation == ""
+    assert store.conversation(conversation).sessions == (first.session_id,)
+
+
 # --- what a person is told before the run
 
 

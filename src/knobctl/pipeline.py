@@ -91,7 +91,13 @@ def estimate(plan: SafePlan, settings: Settings) -> tuple[int, float]:
 
 
 def execute(
-    plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, request: str = ""
+    plan: SafePlan,
+    target: Target,
+    store: Store,
+    emit: EventSink,
+    settings: Settings,
+    request: str = "",
+    conversation: str = "",
 ) -> Result:
     """Runs a safe plan from the first benchmark to the verdict, and restores the machine whatever happens.
 
@@ -102,18 +108,27 @@ def execute(
         emit: A further reader of the events.
         settings: How to run it.
         request: The user's words, for the record.
+        conversation: Key of the conversation that led to the plan, for the record.
 
     Raises:
         KnobctlError: The run could not be finished. The machine was restored, unless it is
             :class:`RestoreIncomplete`, and the record says how far it came.
     """
-    return _run(plan, target, store, emit, settings, request, None)
+    return _run(plan, target, store, emit, settings, request, conversation, None)
 
 
 def verify_again(
-    record: SessionRecord, plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings
+    record: SessionRecord,
+    plan: SafePlan,
+    target: Target,
+    store: Store,
+    emit: EventSink,
+    settings: Settings,
+    conversation: str = "",
 ) -> Result:
     """Measures the candidate of an earlier session again, with fresh pairs, as a session of its own.
+
+    ``conversation`` is the one in which this was asked for; the plan's own is that of the earlier session.
 
     Raises:
         UsageError: The session has no candidate, or was made on another target.
@@ -130,7 +145,7 @@ def verify_again(
     candidate = plan.changed(plan.repair(record.result.candidate_config))
     if not candidate:
         raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
-    return _run(plan, target, store, emit, settings, f"verify {record.id}", candidate)
+    return _run(plan, target, store, emit, settings, f"verify {record.id}", conversation, candidate)
 
 
 def _run(
@@ -140,6 +155,7 @@ def _run(
     emit: EventSink,
     settings: Settings,
     request: str,
+    conversation: str,
     candidate: Mapping[str, Value] | None,
 ) -> Result:
     facts = target.facts()
@@ -162,6 +178,7 @@ def _run(
         searcher=searcher,
         budget=budget,
         seed=seed,
+        conversation=conversation,
     )
     save = store.sink(session)
 

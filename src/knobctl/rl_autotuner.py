@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from knobctl import pipeline
-from knobctl.events import Event
+from knobctl.events import Event, EventSink
 from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan
 from knobctl.safety import Consent
@@ -45,8 +45,22 @@ def run_plan(
     target: Target | None = None,
     settings: Settings | None = None,
     consent: Consent | None = None,
+    *,
+    emit: EventSink | None = None,
+    request: str = "",
+    conversation: str = "",
 ) -> Result:
-    """As :func:`run_rl_optimization`, for a plan that was read already."""
+    """As :func:`run_rl_optimization`, for a plan that was read already.
+
+    Args:
+        plan: What to run.
+        target: As there.
+        settings: As there.
+        consent: As there.
+        emit: Is told every event as it comes; nobody by default.
+        request: The user's words, for the record.
+        conversation: Key of the conversation that led to the plan, for the record.
+    """
     if target is None:
         from knobctl.target.local import LocalTarget
 
@@ -54,7 +68,7 @@ def run_plan(
     safe = pipeline.validate(plan, target, consent or Consent())
     try:
         with Store() as store:
-            return pipeline.execute(safe, target, store, _nobody, settings or Settings())
+            return pipeline.execute(safe, target, store, emit or _nobody, settings or Settings(), request, conversation)
     finally:
         target.close()
 

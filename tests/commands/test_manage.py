@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from knobctl.agent.places import Places
-from knobctl.events import SessionEnded, Trial, TrialDone
+from knobctl.events import SessionEnded, StrategistStep, Trial, TrialDone
 from knobctl.measure import Verdict
 from knobctl.store import Result
 from knobctl.target.simulated import FACTS
@@ -28,12 +28,12 @@ RESULT: dict[str, Any] = {
 
 
 def keep(knobctl: CommandLine, session: str, *, simulated: bool = False, end: tuple[str, str] | None = None,
-         unfinished: bool = False, **changes: Any) -> str:  # fmt: skip
+         unfinished: bool = False, conversation: str = "", **changes: Any) -> str:  # fmt: skip
     """Puts a session into the record: finished with this result, ended without one, or still running."""
     target = "simulated:postgresql" if simulated else "local"
     with knobctl.store() as store:
         store.begin(request="make it fast", plan=plan("postgresql"), facts=FACTS, target=target, simulated=simulated,
-                    searcher="ppo", budget=24, seed=7, session=session)  # fmt: skip
+                    searcher="ppo", budget=24, seed=7, session=session, conversation=conversation)  # fmt: skip
         save = store.sink(session)
         score = Trial(
             0, "baseline", {}, 4000.0, {"transactions_per_second": 4000.0}, {}, ((1.0, 3999.0),), 5.0, None, "", 0.0
@@ -100,10 +100,37 @@ def test_report_with_every_trial(knobctl: CommandLine, real: str) -> None:
 
 def test_report_as_json_holds_every_raw_sample(knobctl: CommandLine, real: str) -> None:
     answer = knobctl("report", real, "--json").document
-    assert set(answer) == {"session_id", "status", "reason", "request", "result", "trials", "pairs"}
+    assert set(answer) == {
+        "session_id", "status", "reason", "request", "result", "trials", "pairs", "conversation",
+    }  # fmt: skip
+    assert answer["conversation"] is None, "a plan file led to it, or the playbook"
     assert answer["result"]["best_config"] == {"vm.swappiness": 10}
     assert answer["trials"][0]["samples"] == [[1.0, 3999.0]]
     assert (answer["trials"][1]["score"], answer["trials"][1]["reward"]) == (None, 12.5)
+
+
+def test_report_with_the_conversation_that_led_to_the_plan(knobctl: CommandLine) -> None:
+    with knobctl.store() as store:
+        conversation = store.begin_conversation("make it fast", "ollama:qwen")
+        save = store.conversation_sink(conversation)
+        save(StrategistStep("thought", "Look at \x1b[31mthe knobs."))
+        save(StrategistStep("call", "{}", "list_knobs"))
+        store.end_conversation(conversation, "plan by model:ollama:qwen")
+    session = keep(knobctl, "20260102-030405-aaaa", conversation=conversation)
+    assert conversation not in knobctl("report", session).out
+    done = knobctl("report", session, "-v")
+    assert done.code == 0
+    assert done.out.endswith(
+        f"\n\nConversation {conversation} with ollama:qwen: plan by model:ollama:qwen\n"
+        "  thought: Look at the knobs.\n  looks at: list_knobs {}\n"
+    )
+    assert knobctl("report", session, "--json").document["conversation"] == {
+        "id": conversation, "model": "ollama:qwen", "outcome": "plan by model:ollama:qwen",
+        "steps": [
+            {"step": "thought", "name": "", "text": "Look at \x1b[31mthe knobs."},
+            {"step": "call", "name": "list_knobs", "text": "{}"},
+        ],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

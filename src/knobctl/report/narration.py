@@ -13,9 +13,11 @@ from knobctl.events import (
     PairMeasured,
     PhaseStarted,
     SessionStarted,
+    StrategistStep,
     TrialDone,
     TrialStarted,
 )
+from knobctl.report.conversation_view import step_lines
 from knobctl.report.wording import SIMULATED, assignments, better, duration, number, one_line, percent, score
 
 QUIET, NORMAL, VERBOSE = -1, 0, 1
@@ -33,8 +35,16 @@ KINDS = {
 }
 """What kinds of trials are called."""
 
+LINES_OF_A_STEP = 3
+"""Lines that are told of what a language model says or sees."""
+
 BETWEEN = ("control", "canary")
 """Kinds that come between the trials that are counted."""
+
+
+def level_of(*, quiet: bool = False, verbose: int = 0) -> int:
+    """The level of the command line's ``-q`` and ``-v``."""
+    return QUIET if quiet else VERBOSE if verbose else NORMAL
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ class Narrator:
         """Starts a run's story.
 
         Args:
-            level: ``QUIET`` tells warnings only, ``NORMAL`` every trial, ``VERBOSE`` also what each trial printed.
+            level: ``QUIET`` tells warnings only, ``NORMAL`` every trial, ``VERBOSE`` also what each trial printed and
+                what a language model says and looks at.
         """
         self.level = level
         self.simulated = False
@@ -93,6 +104,8 @@ class Narrator:
                 return [Line(pair(event))]
             case MachineRestored():
                 return _restored(event)
+            case StrategistStep():
+                return self._step(event)
             case Notice():
                 warning = event.level == "warning"
                 return [
@@ -101,6 +114,13 @@ class Narrator:
                     )
                 ]
         return []
+
+    def _step(self, event: StrategistStep) -> list[Line]:
+        if event.step == "failed":
+            return [Line(f"warning: the language model gave no reply: {one_line(event.text)}", "warning")]
+        if self.level < VERBOSE or event.step in ("user", "reply"):  # whoever holds the conversation shows these two
+            return []
+        return [Line(line, "dim") for line in step_lines(event, LINES_OF_A_STEP)]
 
     def _session(self, event: SessionStarted) -> list[Line]:
         self.simulated, self.unit = event.simulated, event.unit

@@ -29,7 +29,7 @@ from knobctl.events import (
     TrialDone,
     TrialStarted,
 )
-from knobctl.report.narration import KINDS, NORMAL, QUIET, VERBOSE, Line, Narrator, left, place, unverified
+from knobctl.report.narration import KINDS, Line, Narrator, left, level_of, place, unverified
 from knobctl.report.wording import SIMULATED, assignments, score
 
 _STYLES = {"plain": "", "title": "bold", "good": "green", "warning": "yellow", "dim": "dim"}
@@ -54,7 +54,7 @@ def terminal_view(
     """
     stream = sys.stderr if stream is None else stream
     environ = os.environ if environ is None else environ
-    narrator = Narrator(QUIET if quiet else VERBOSE if verbose else NORMAL)
+    narrator = Narrator(level_of(quiet=quiet, verbose=verbose))
     if quiet or not stream.isatty() or environ.get("TERM", "dumb") == "dumb":
         yield LineView(narrator, stream)
         return

@@ -1,6 +1,17 @@
-"""Events in, sessions out: one SQLite file with every raw sample, and the result that each run came to."""
+"""Events in, sessions and conversations out: one SQLite file with every raw sample, every word and every result."""
 
+from knobctl.store.records import ConversationRecord, SessionRecord
 from knobctl.store.result import KnobChange, Result, conclude
-from knobctl.store.store import SessionRecord, Store, default_path, new_session_id
+from knobctl.store.store import Store, default_path, new_conversation_id, new_session_id
 
-__all__ = ["KnobChange", "Result", "SessionRecord", "Store", "conclude", "default_path", "new_session_id"]
+__all__ = [
+    "ConversationRecord",
+    "KnobChange",
+    "Result",
+    "SessionRecord",
+    "Store",
+    "conclude",
+    "default_path",
+    "new_conversation_id",
+    "new_session_id",
+]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from knobctl.errors import StoreError
 from knobctl.store.schema import STEPS, VERSION
@@ -67,6 +68,25 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Any]) -> None:
+    """Adds a row. Table and column names come from the program's text alone; the values are bound."""
+    marks = ", ".join(f":{name}" for name in row)
+    bound = {name: storable(value) for name, value in row.items()}
+    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", bound)  # noqa: S608
+
+
+def rows(connection: sqlite3.Connection, query: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """The rows of a query, by column name."""
+    cursor = connection.execute(query, tuple(storable(argument) for argument in arguments))
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def storable(value: Any) -> Any:
+    """Text as SQLite can hold it: an argument that is not UTF-8 reaches Python with surrogates in it."""
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

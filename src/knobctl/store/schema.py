@@ -65,6 +65,29 @@ STEPS = (
 
     CREATE INDEX event_of_session ON event (session, position);
     """,
+    """
+    CREATE TABLE conversation (
+        id TEXT PRIMARY KEY,
+        created TEXT NOT NULL,
+        request TEXT NOT NULL,
+        model TEXT NOT NULL,
+        status TEXT NOT NULL DEFAULT 'open' CHECK (status IN ('open', 'closed')),
+        outcome TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+
+    CREATE TABLE step (
+        conversation TEXT NOT NULL REFERENCES conversation (id),
+        number INTEGER NOT NULL,
+        step TEXT NOT NULL,
+        name TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (conversation, number)
+    ) STRICT;
+
+    ALTER TABLE session ADD COLUMN conversation TEXT NOT NULL DEFAULT '';
+
+    CREATE INDEX session_of_conversation ON session (conversation);
+    """,
 )
 """``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
 

@@ -10,13 +10,13 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from knobctl.errors import StoreError, UsageError
+from knobctl.errors import StoreError
 from knobctl.events import (
     CandidateChosen,
     Event,
@@ -29,14 +29,18 @@ from knobctl.events import (
     Progress,
     SessionEnded,
     SessionStarted,
+    StrategistStep,
     Trial,
     TrialDone,
     TrialStarted,
 )
 from knobctl.plan import TuningPlan
 from knobctl.state import state_folder
-from knobctl.store.database import connect, translated
+from knobctl.store.conversations import Conversations
+from knobctl.store.database import connect, insert, rows, storable, translated
+from knobctl.store.masking import mask_secrets
 from knobctl.store.process import Process
+from knobctl.store.records import ConversationRecord, SessionRecord, the_one
 from knobctl.store.result import Result
 from knobctl.target import HostFacts
 
@@ -56,46 +60,9 @@ def new_session_id(now: datetime | None = None) -> str:
     return f"{(now or datetime.now(UTC)).astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-@dataclass(frozen=True)
-class SessionRecord:
-    """One session as the store holds it.
-
-    Attributes:
-        id: Key.
-        created: When it began (UTC).
-        request: The user's words; empty when a plan file was run.
-        workload: Name of the workload.
-        plan: The plan as JSON, as :func:`knobctl.plan.parse_plan` reads it.
-        facts: The machine.
-        target: Name of the target.
-        simulated: Whether the target was a simulation.
-        searcher: Name of the searcher.
-        budget: Trials of the search.
-        seed: Seed of everything that is drawn.
-        version: The knobctl that made it.
-        status: ``running``, ``finished``, ``interrupted`` or ``failed``. A session whose process is gone without
-            having said how it ended reads as ``interrupted``.
-        reason: Why it failed or was interrupted; may be empty.
-        trials: How many trials are recorded.
-        result: The result; None unless it is finished.
-    """
-
-    id: str
-    created: datetime
-    request: str
-    workload: str
-    plan: str
-    facts: HostFacts
-    target: str
-    simulated: bool
-    searcher: str
-    budget: int
-    seed: int
-    version: str
-    status: str
-    reason: str
-    trials: int
-    result: Result | None
+def new_conversation_id(now: datetime | None = None) -> str:
+    """A key such as ``c-20261122-184500-a1b2``, which no session has."""
+    return f"c-{new_session_id(now)}"
 
 
 class Store:
@@ -116,6 +83,7 @@ class Store:
         self.path = path or default_path()
         self.failure: StoreError | None = None
         self._connection = connect(self.path)
+        self._conversations = Conversations(self.path, self._connection)
 
     def __enter__(self) -> Store:
         return self
@@ -140,11 +108,12 @@ class Store:
         budget: int,
         seed: int,
         session: str = "",
+        conversation: str = "",
     ) -> str:
         """Opens a session that belongs to this process, before anything on the machine is touched.
 
         Args:
-            request: The user's words; empty when a plan file is run.
+            request: The user's words; empty when a plan file is run. Keys and passwords in them are masked.
             plan: What was asked for.
             facts: The machine.
             target: Name of the target.
@@ -153,6 +122,7 @@ class Store:
             budget: Trials of the search.
             seed: Seed of everything that is drawn.
             session: Its key, when it is already known; a new one otherwise.
+            conversation: Key of the conversation that it begins in.
 
         Returns:
             The key of the session.
@@ -166,7 +136,7 @@ class Store:
         row = {
             "id": session,
             "created": now.isoformat(timespec="seconds"),
-            "request": request,
+            "request": mask_secrets(request),
             "workload": plan.workload_name,
             "plan": plan.to_json(),
             "facts": _json(asdict(facts)),
@@ -180,24 +150,16 @@ class Store:
             "pid_started": process.started,
             "boot": process.boot,
             "status": "running",
+            "conversation": conversation,
         }
         with translated(self.path):
-            self._insert("session", row)
+            insert(self._connection, "session", row)
         return session
 
     def sink(self, session: str) -> EventSink:
         """The reader of the event stream that saves every event of a session as it comes. Never raises."""
 
-        def save(event: Event) -> None:
-            if self.failure is not None:
-                return
-            try:
-                with translated(self.path):
-                    self._save(session, event)
-            except StoreError as error:
-                self.failure = error
-
-        return save
+        return self._guarded(lambda event: self._save(session, event))
 
     def check(self) -> None:
         """Raises what kept a sink from writing, if anything did.
@@ -217,7 +179,7 @@ class Store:
         with translated(self.path):
             self._connection.execute(
                 "UPDATE session SET status = ?, reason = ? WHERE id = ? AND status = 'running'",
-                (status, _text(reason), session),
+                (status, storable(reason), session),
             )
 
     def sessions(self, limit: int = 1000) -> tuple[SessionRecord, ...]:
@@ -240,13 +202,7 @@ class Store:
         else:
             where = "WHERE substr(session.id, 1, ?) = ? ORDER BY session.id"
             found = tuple(self._records(where, (len(reference), reference))) if reference else ()
-        exact = tuple(record for record in found if record.id == reference)
-        if not found:
-            raise UsageError(f"there is no session {reference!r} in {self.path}", "`knobctl sessions` lists them all.")
-        if len(found) > 1 and not exact:
-            matches = ", ".join(record.id for record in found[:4])
-            raise UsageError(f"{len(found)} sessions begin with {reference!r}: {matches}", "Give more of its digits.")
-        return (exact or found)[0]
+        return the_one(found, reference, "session", self.path, "`knobctl sessions` lists them all.")
 
     def trials(self, session: str) -> tuple[Trial, ...]:
         """Every trial of a session, in the order in which they ran, with its raw samples.
@@ -299,30 +255,111 @@ class Store:
         rows = self._rows("SELECT kind, body FROM event WHERE session = ? ORDER BY position", (session,))
         return tuple(_event(row["kind"], json.loads(row["body"])) for row in rows if row["kind"] in _KINDS)
 
+    def begin_conversation(self, request: str, model: str) -> str:
+        """Opens a conversation with a language model, whether or not it will end in a session.
+
+        Args:
+            request: The user's first words. Keys and passwords in them are masked.
+            model: Provider and model.
+
+        Returns:
+            The key of the conversation.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        conversation = new_conversation_id()
+        self._conversations.begin(conversation, request, model)
+        return conversation
+
+    def conversation_sink(self, conversation: str) -> EventSink:
+        """The reader of the event stream that saves what is said in a conversation. Never raises.
+
+        Keys and passwords are masked, texts cut to 20,000 characters. Other events are left to :meth:`sink`.
+        """
+
+        def save(event: Event) -> None:
+            if isinstance(event, StrategistStep):
+                self._conversations.add(conversation, event)
+
+        return self._guarded(save)
+
+    def end_conversation(self, conversation: str, outcome: str) -> None:
+        """Says what a conversation came to: ``plan by model:...``, ``playbook: REASON``, ``refused``, ``closed``.
+
+        The first outcome stays.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        self._conversations.end(conversation, outcome)
+
+    def conversations(self, limit: int = 20) -> tuple[ConversationRecord, ...]:
+        """The latest conversations, the newest first.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._conversations.latest(limit)
+
+    def conversation(self, reference: str) -> ConversationRecord:
+        """One conversation by its key, by a beginning of it that no other key has, or ``last`` for the newest.
+
+        Raises:
+            UsageError: There is none, or more than one.
+            StoreError: The file cannot be read.
+        """
+        if reference == "last":
+            found = self._conversations.latest(1)
+        else:
+            found = self._conversations.beginning_with(reference) if reference else ()
+        hint = "`knobctl report SESSION --json` names the conversation of a session."
+        return the_one(found, reference, "conversation", self.path, hint)
+
+    def conversation_of(self, session: str) -> ConversationRecord | None:
+        """The conversation that a session began in; None without one.
+
+        Raises:
+            StoreError: The file cannot be read.
+        """
+        return self._conversations.of_session(session)
+
+    def _guarded(self, save: EventSink) -> EventSink:
+        """A sink that keeps the first error instead of raising it, and writes nothing more after it."""
+
+        def read(event: Event) -> None:
+            if self.failure is not None:
+                return
+            try:
+                with translated(self.path):
+                    save(event)
+            except StoreError as error:
+                self.failure = error
+
+        return read
+
     def _save(self, session: str, event: Event) -> None:
         match event:
             case Progress():
                 return  # what it showed comes again, complete, in the trial's samples
+            case StrategistStep():
+                return  # it belongs to a conversation
             case TrialDone(trial=trial):
                 row = {field.name: getattr(trial, field.name) for field in fields(trial)}
                 for name in ("configuration", "metrics", "machine", "samples"):
                     row[name] = _json(row[name])
-                self._insert("trial", {"session": session, **row})
+                insert(self._connection, "trial", {"session": session, **row})
             case PairMeasured():
                 row = asdict(event)
-                self._insert("pair", {"session": session, "number": row.pop("pair"), "planned": row.pop("of"), **row})
+                numbers = {"number": row.pop("pair"), "planned": row.pop("of")}
+                insert(self._connection, "pair", {"session": session, **numbers, **row})
             case SessionEnded(result=result):
                 self._connection.execute(
                     "UPDATE session SET status = 'finished', result = ? WHERE id = ?", (_json(result), session)
                 )
             case _:
-                self._insert("event", {"session": session, "kind": event.kind, "body": _json(asdict(event))})
-
-    def _insert(self, table: str, row: Mapping[str, Any]) -> None:
-        # Table and column names come from this file alone; the values are bound.
-        marks = ", ".join(f":{name}" for name in row)
-        bound = {name: _text(value) for name, value in row.items()}
-        self._connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", bound)  # noqa: S608
+                row = {"session": session, "kind": event.kind, "body": _json(asdict(event))}
+                insert(self._connection, "event", row)
 
     def _records(self, tail: str, arguments: tuple[Any, ...]) -> Iterator[SessionRecord]:
         counted = "SELECT *, (SELECT count(*) FROM trial WHERE trial.session = session.id) AS trials FROM session"
@@ -346,22 +383,16 @@ class Store:
                 reason="its process is gone" if gone else row["reason"],
                 trials=row["trials"],
                 result=Result.from_dict(json.loads(row["result"])) if row["result"] else None,
+                conversation=row["conversation"],
             )
 
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:
         with translated(self.path):
-            cursor = self._connection.execute(query, arguments)
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            return rows(self._connection, query, arguments)
 
 
 def _json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
-
-
-def _text(value: Any) -> Any:
-    """Text as SQLite can hold it: an argument that is not UTF-8 reaches Python with surrogates in it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
 
 
 def _facts(document: Mapping[str, Any]) -> HostFacts:
