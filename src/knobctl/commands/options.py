@@ -16,6 +16,7 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SPAN = re.compile(rf"(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?:in)?)? ?(?:{_NUMBER}s)?", re.IGNORECASE)
 _PLAIN = re.compile(_NUMBER)
 _SECONDS = (3600.0, 60.0, 1.0)
+STRATEGISTS = ("auto", "playbook", "llm")
 SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
 
 
@@ -66,7 +67,7 @@ quiet = click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 verbose = click.option("-v", "--verbose", count=True, help="More about every trial.")
 seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Makes a run repeatable.")
 
-execution = options(
+measuring = options(
     click.option("--budget", type=click.IntRange(1, 100_000), metavar="N",
                  help="Trials of the search; preflight and verification come on top."),
     click.option("--time-budget", type=Duration(), metavar="TIME", help="For everything together: 90s, 10m, 1h30m."),
@@ -78,6 +79,10 @@ execution = options(
                  help="Kill a benchmark run after this; chosen from its own duration when left out."),
     seed,
     click.option("--force", is_flag=True, help="Go on where the preflight would refuse."),
+)  # fmt: skip
+
+execution = options(
+    measuring,
     yes,
     click.option("--dry-run", is_flag=True, help="Show what would be done, and stop."),
     target,
@@ -85,6 +90,13 @@ execution = options(
     quiet,
     verbose,
     as_json,
+)  # fmt: skip
+
+strategist = options(
+    click.option("--strategist", type=click.Choice(STRATEGISTS), default="auto", show_default=True,
+                 help="Who plans: the language model, the built-in playbook, or the model where one was chosen."),
+    click.option("--model", metavar="PROVIDER:NAME",
+                 help="The language model: openai:, anthropic:, ollama: or openai-compatible:, then its name."),
 )  # fmt: skip
 
 benchmark = options(

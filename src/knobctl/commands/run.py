@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import click
 
-from knobctl import pipeline
+from knobctl import pipeline, planning
 from knobctl.agent.places import Places, was_cut_off
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
@@ -19,23 +20,21 @@ from knobctl.events import EventSink
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan, parse_plan
+from knobctl.planning import Planned
 from knobctl.report.plan_view import describe_plan
 from knobctl.report.summary import summarize
-from knobctl.report.terminal import terminal_view
+from knobctl.report.narration import Narrator, level_of
+from knobctl.report.terminal import LineView, terminal_view
 from knobctl.safety import Consent, SafePlan
 from knobctl.store import Result, Store
-from knobctl.strategist.base import Proposal, TuningRequest
-from knobctl.strategist.playbook import PlaybookStrategist
+from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
-
-STRATEGISTS = ("auto", "playbook")
-
 
 @click.command("tune")
 @click.argument("request")
 @options.benchmark
-@click.option("--strategist", type=click.Choice(STRATEGISTS), default="auto", show_default=True, help="Who plans.")
+@options.strategist
 @options.execution
 @guarded
 def tune_command(request: str, **given: Any) -> int:
@@ -45,29 +44,30 @@ def tune_command(request: str, **given: Any) -> int:
     one with fresh interleaved runs, and puts every knob back. What is worth making permanent is left to `apply`.
     """
     with _target(given) as target:
-        proposal = _propose(request, target, given)
+        planned = _plan(request, target, given)
         consent = Consent(command=given["command"], knobs=_named(given))
-        plan = _validated(proposal.plan, target, consent, given)
-        return _carry_out(plan, target, given, request, proposal)
+        plan = _validated(planned.proposal.plan, target, consent, given)
+        return _carry_out(plan, target, given, request, planned)
 
 
 @click.command("plan")
 @click.argument("request")
 @options.benchmark
-@click.option("--strategist", type=click.Choice(STRATEGISTS), default="auto", show_default=True, help="Who plans.")
+@options.strategist
 @click.option("--budget", type=click.IntRange(1, 100_000), metavar="N", help="Trials of the search.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write the plan to this file.")
 @options.seed
 @options.target
 @options.workdir
+@options.verbose
 @options.as_json
 @guarded
 def plan_command(request: str, output: Path | None, **given: Any) -> int:
     """Show the plan for a request. Nothing is touched."""
     with _target(given) as target:
-        proposal = _propose(request, target, given)
+        proposal = _plan(request, target, given).proposal
         plan = pipeline.validate(
-            proposal.plan, target, Consent(command=proposal.plan.benchmark_command, knobs=_named(given))
+            proposal.plan, target, Consent(command=given["command"], knobs=_named(given))
         )
     said = (proposal.source, proposal.why, proposal.dropped, proposal.notes)
     say(describe_plan(plan, *said, simulated=target.simulated))
@@ -131,7 +131,7 @@ def verify_command(session: str, **given: Any) -> int:
             return _stop_dry(plan, given)
         confirm("Measure its candidate again?", yes=given["yes"])
         with Store() as store, _view(given) as emit:
-            result = pipeline.verify_again(record, plan, target, store, emit, _settings(given))
+            result = pipeline.verify_again(record, plan, target, store, emit, settings_of(given))
     return _present(result, given)
 
 
@@ -141,13 +141,13 @@ def _target(given: dict[str, Any]) -> Iterator[Target]:
     target = options.open_target(given["target_name"], given["workdir"], given["seed"])
     try:
         if isinstance(target, LocalTarget) and not given.get("dry_run", True):
-            _finish_what_was_left(target)
+            finish_what_was_left(target)
         yield target
     finally:
         target.close()
 
 
-def _finish_what_was_left(target: LocalTarget) -> None:
+def finish_what_was_left(target: LocalTarget) -> None:
     """Puts back what a run left that was cut off, before a plan is made for values that are not the machine's own."""
     if not was_cut_off(Places(target.root)):
         return
@@ -160,7 +160,8 @@ def _finish_what_was_left(target: LocalTarget) -> None:
             raise RestoreIncomplete("not every one of them could be put back", "Run `knobctl restore` to see which.")
 
 
-def _propose(request: str, target: Target, given: dict[str, Any]) -> Proposal:
+def _plan(request: str, target: Target, given: dict[str, Any]) -> Planned:
+    """Words to plan, with the strategist that was asked for."""
     asked = TuningRequest(
         text=request,
         command=given["command"],
@@ -171,7 +172,18 @@ def _propose(request: str, target: Target, given: dict[str, Any]) -> Proposal:
         budget=given["budget"],
         seed=given["seed"],
     )
-    return pipeline.propose(asked, target, PlaybookStrategist())
+    strategist, quiet = given["strategist"], bool(given.get("quiet"))
+    tell = LineView(Narrator(level_of(quiet=quiet, verbose=given["verbose"])), sys.stderr)
+    model = planning.open_strategist_model(strategist, given["model"], os.environ, tell)
+    if model is None:
+        return planning.plan_by_playbook(asked, target)
+    if not quiet:
+        say(f"asking {model.name}; {'' if given['verbose'] else '-v shows what it thinks, '}Ctrl-C stops it")
+    with Store() as store:
+        planned = planning.plan(asked, target, store, model, tell, required=strategist == "llm")
+    if not quiet:
+        say(planning.describe_usage(model))
+    return planned
 
 
 def _named(given: dict[str, Any]) -> frozenset[str]:
@@ -220,7 +232,7 @@ def _validated(plan: TuningPlan, target: Target, consent: Consent, given: dict[s
         return pipeline.validate(plan, target, agreed)
 
 
-def _settings(given: dict[str, Any]) -> Settings:
+def settings_of(given: dict[str, Any]) -> Settings:
     return Settings(
         searcher=given["searcher"],
         budget=given["budget"],
@@ -238,9 +250,10 @@ def _view(given: dict[str, Any]) -> Iterator[EventSink]:
         yield emit
 
 
-def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: str, proposal: Proposal | None) -> int:
+def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: str, planned: Planned | None) -> int:
+    proposal = planned.proposal if planned else None
     if not given["quiet"] or given["dry_run"]:
-        runs, seconds = pipeline.estimate(plan, _settings(given))
+        runs, seconds = pipeline.estimate(plan, settings_of(given))
         said = (proposal.source, proposal.why, proposal.dropped, proposal.notes) if proposal else ()
         say(describe_plan(plan, *said, runs=runs, seconds=seconds, simulated=target.simulated))
     if given["dry_run"]:
@@ -248,7 +261,8 @@ def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: s
     question = "Try these knobs on a simulated machine?" if target.simulated else "Try these knobs on this machine?"
     confirm(question, yes=given["yes"])
     with Store() as store, _view(given) as emit:
-        result = pipeline.execute(plan, target, store, emit, _settings(given), request)
+        conversation = planned.conversation if planned else ""
+        result = pipeline.execute(plan, target, store, emit, settings_of(given), request, conversation)
     return _present(result, given)
 
 

@@ -34,6 +34,31 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What the words and the command say by themselves.
+
+    Attributes:
+        choice: The playbook that they choose; None when they do not say enough.
+        candidates: All playbooks that the words allow, best first; empty when they allow any.
+        problem: Why there is no choice; empty when there is one.
+        hint: What could be said instead.
+        hopeless: No reading of these words is something that knobctl does, so nobody else needs to be asked.
+    """
+
+    choice: Choice | None
+    candidates: tuple[Playbook, ...]
+    problem: str = ""
+    hint: str = ""
+    hopeless: bool = False
+
+    def allows(self, playbook: Playbook, hints: Hints) -> bool:
+        """Whether the words leave room for this playbook: it fits them, or is of the same kind as what fits best."""
+        if found(playbook.excluded, outside_urls(hints.wording.meant)):
+            return False
+        return not self.candidates or playbook in self.candidates or playbook.kind == self.candidates[0].kind
+
+
+@dataclass(frozen=True)
 class _Fit:
     playbook: Playbook
     score: int
@@ -52,37 +77,46 @@ def choose(hints: Hints, argv: Sequence[str], has_knobs: bool) -> Choice:
     Raises:
         RequestNotUnderstood: Neither the words nor the options say what to tune for.
     """
+    reading = read_choice(hints, argv, has_knobs)
+    if reading.choice is None:
+        raise RequestNotUnderstood(reading.problem, reading.hint)
+    return reading.choice
+
+
+def read_choice(hints: Hints, argv: Sequence[str], has_knobs: bool) -> Reading:
+    """As :func:`choose`, with everything that was seen on the way, and nothing raised."""
     text = outside_urls(hints.wording.meant)
     by_command = _by_command(argv) if argv else None
     refusal = _refusal(text)
     fits = [] if refusal else _fits(hints)
-    strangers = [product for product in intents().unsupported if found(product.words, text)]
+    strangers = tuple(product for product in intents().unsupported if found(product.words, text))
     if strangers:
         fits = [fit for fit in fits if fit.named]
+    candidates = tuple(fit.playbook for fit in fits)
+    hopeless = bool(found(intents().never, text)) or bool(strangers and not fits and not argv)
     if fits:
-        return _chosen(fits, strangers, by_command, text)
+        return Reading(_chosen(fits, strangers, by_command, text), candidates)
     if by_command:
-        return Choice(by_command, (f"The command is the workload of playbook {by_command.name}.",))
+        why = f"The command is the workload of playbook {by_command.name}."
+        return Reading(Choice(by_command, (why,)), (by_command,))
     if argv and has_knobs:
-        return Choice(None, ("The command and the knobs were given, so no playbook was needed.",))
+        return Reading(Choice(None, ("The command and the knobs were given, so no playbook was needed.",)), ())
     if argv:
-        raise RequestNotUnderstood(
-            f"neither the words nor the command {argv[0][:80]!r} say which knobs may matter",
-            "Add --knobs, for example --knobs 'vm.*', or say what kind of work the command does.",
-        )
+        problem = f"neither the words nor the command {argv[0][:80]!r} say which knobs may matter"
+        hint = "Add --knobs, for example --knobs 'vm.*', or say what kind of work the command does."
+        return Reading(None, (), problem, hint, hopeless)
     if strangers:
-        raise RequestNotUnderstood(
-            f"knobctl knows of {_listed(strangers)}, but has no workload for it: {strangers[0].advice}.", _abilities()
-        )
+        problem = f"knobctl knows of {_listed(strangers)}, but has no workload for it: {strangers[0].advice}."
+        return Reading(None, (), problem, _abilities(), hopeless)
     said = " ".join(hints.wording.text.split())[:80]
-    raise RequestNotUnderstood(
+    problem = (
         f"{f'“{said}”' if said else 'an empty request'} does not say which workload to tune for"
-        f"{f' ({refusal})' if refusal else ''}",
-        _abilities(),
+        f"{f' ({refusal})' if refusal else ''}"
     )
+    return Reading(None, (), problem, _abilities(), hopeless or not said)
 
 
-def _chosen(fits: list[_Fit], strangers: list[Unsupported], by_command: Playbook | None, text: str) -> Choice:
+def _chosen(fits: list[_Fit], strangers: Sequence[Unsupported], by_command: Playbook | None, text: str) -> Choice:
     best, *others = fits
     why = [f"The words {_quoted(best.matched)} choose playbook {best.playbook.name}: {best.playbook.title}."]
     notes = [

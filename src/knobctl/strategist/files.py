@@ -155,6 +155,12 @@ class Playbook:
         """The benchmark tool."""
         return str(self.argv[0])
 
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """The benchmark tool, with the test that it runs when it knows several."""
+        words = [word for word in self.argv[:2] if isinstance(word, str) and not word.startswith("-")]
+        return tuple(words)
+
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Playbook:
         """Builds a playbook from a decoded data file.
