@@ -148,7 +148,8 @@ def describe_usage(model: LanguageModel) -> str:
     usage = model.usage
     tokens = usage.input_tokens + usage.output_tokens
     dollars = "" if usage.dollars is None else f", about ${usage.dollars:.4f} at list price"
-    return f"{model.name} answered {usage.requests} times, {tokens:,} tokens{dollars}"
+    answers = "1 answer" if usage.requests == 1 else f"{usage.requests} answers"
+    return f"{model.name}: {answers}, {tokens:,} tokens{dollars}"
 
 
 def past_sessions(store: Store, words: str) -> str:

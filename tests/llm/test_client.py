@@ -323,6 +323,14 @@ def test_a_model_without_a_name_is_the_servers_first(tell: Listener) -> None:
     assert server.requests[0].body["model"] == "org/first"
 
 
+def test_a_model_that_is_a_file_is_shown_without_its_folder(tell: Listener) -> None:
+    with scripted_server([Say("Yes.")], models=("/home/somebody/models/small-q4.gguf",)) as server:
+        model = connect(server, None)
+        assert model.name == "openai-compatible:small-q4"
+        think(model, tell)
+    assert server.requests[0].body["model"] == "/home/somebody/models/small-q4.gguf"
+
+
 @pytest.mark.parametrize("models", [(), ("",), ("a\x1b[31m",)])
 def test_a_server_that_names_no_model(models: tuple[str, ...]) -> None:
     with scripted_server([], models=models) as server, pytest.raises(ModelError, match="names no model") as failure:

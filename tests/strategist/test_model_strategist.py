@@ -192,6 +192,11 @@ def test_a_bad_option_is_the_users_error_and_not_the_models(machine: Machine) ->
         propose(machine, POSTGRESQL, "x", decision("postgresql-write"), draft("vm.dirty_ratio"), knobs=("vm.nothing",))
 
 
+def test_a_command_that_only_a_shell_understands_is_not_the_models_to_mend(machine: Machine) -> None:
+    with pytest.raises(UsageError, match="knobctl never uses a shell"):
+        propose(machine, POSTGRESQL, command="pgbench bench | tail -1")
+
+
 def test_what_was_understood_already_is_not_asked_again(machine: Machine) -> None:
     model, _ = scripted("x", decision("postgresql-write"))
     parts = (machine.facts, machine.states, machine.catalogue)

@@ -277,7 +277,9 @@ def _outcome(work: Callable[[], Coroutine[Any, Any, Outcome]], seconds: float, f
 
 
 def _failures(choice: ModelChoice, address: str) -> Failures:
-    label = clean(f"{choice.provider}:{choice.name}").replace("\n", " ").replace("\t", " ")
+    # A server that was started with a file names its model by the whole path, which is nobody else's business.
+    name = choice.name.rpartition("/")[2].removesuffix(".gguf") if choice.name.startswith("/") else choice.name
+    label = clean(f"{choice.provider}:{name}").replace("\n", " ").replace("\t", " ")
     return Failures(label, choice.provider, address, choice.key, choice.timeout)
 
 

@@ -7,6 +7,7 @@ until it can be used, and every limit. How a single request travels is the busin
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ ANSWER_TOKENS = 2000
 STEP_CHARACTERS = 20_000
 OBSERVATION_CHARACTERS = 6000
 NAME_CHARACTERS = 80
+
+_WRITTEN_CALL = re.compile(r"(?:<tool_call>|```(?:json)?)?\s*(\{.{1,2000}\})\s*(?:</tool_call>|```)?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,11 @@ class Conversation:
                 _tell(tell, "thought", text)
                 said.append(text)
             if not reply.calls:
-                return text
+                call = _written_call(text, tools)
+                if call is None:
+                    return text
+                messages += [reply, Turn("user", f"{call.tool} returned:\n{_observe(call, tools, tell)}")]
+                continue
             if len(reply.calls) > calls_left:
                 return _stopped(f"more than {THINK_CALLS} tool calls", said, tell)
             calls_left -= len(reply.calls)
@@ -216,6 +223,19 @@ class Conversation:
             raise ModelError(
                 f"the limit of {self._most_tokens} tokens is used up", "Raise it with [model] tokens in config.toml."
             )
+
+
+def _written_call(text: str, tools: Sequence[Tool]) -> Call | None:
+    """The tool call that a small model wrote out as its words, in the form that its template asks for it."""
+    written = _WRITTEN_CALL.fullmatch(text.strip())
+    try:
+        document = json.loads(written[1]) if written else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or set(document) != {"name", "arguments"}:
+        return None
+    known = any(tool.name == document["name"] for tool in tools)
+    return Call("", document["name"], json.dumps(document["arguments"])) if known else None
 
 
 def _observe(call: Call, tools: Sequence[Tool], tell: EventSink) -> str:

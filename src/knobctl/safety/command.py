@@ -19,12 +19,13 @@ _MAX_WORDS = 256
 _MAX_WORD = 2000
 _OTHER_USERS = frozenset({"sudo", "su", "doas", "pkexec", "runuser"})
 _SHELL = "|;&<>()"
-_PLACEHOLDERS = (
+PLACEHOLDERS = (
     re.compile(r"<[A-Za-z_][^<>|;&]{0,60}>"),
     re.compile(r"\{\{? ?[A-Za-z_][A-Za-z0-9_ .-]{0,60}\}?\}"),
     re.compile(r"(?<![A-Za-z0-9])(?:your|YOUR)[_-][A-Za-z0-9_-]{1,60}"),
     re.compile(r"\b(?:REPLACE_?ME|CHANGE_?ME)\b"),
 )
+"""What stands in a command for something that its author did not know."""
 
 
 def words_of(key: str, text: str, findings: Findings) -> tuple[str, ...]:
@@ -84,7 +85,7 @@ def _problem(text: str) -> tuple[str, str] | None:
     hidden = next((character for character in text if not character.isprintable()), "")
     if hidden:
         return f"holds the invisible character U+{ord(hidden):04X}", "Type the command again, in one line."
-    for placeholder in _PLACEHOLDERS:
+    for placeholder in PLACEHOLDERS:
         found = placeholder.search(text)
         if found:
             return f"{shown(found.group())} is a placeholder", "Put the real value in its place."

@@ -8,4 +8,10 @@ from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.strategist.playbook import PlaybookStrategist
 from knobctl.strategist.prompt import get_optimization_strategy_prompt
 
-__all__ = ["PlaybookStrategist", "Proposal", "Strategist", "TuningRequest", "get_optimization_strategy_prompt"]
+__all__ = [
+    "PlaybookStrategist",
+    "Proposal",
+    "Strategist",
+    "TuningRequest",
+    "get_optimization_strategy_prompt",
+]

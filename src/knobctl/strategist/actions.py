@@ -46,10 +46,10 @@ def from_playbook(
         knob = catalogue.find(entry.name)
         if knob is None or knob.risk != "safe":
             dropped.append((entry.name, "the catalogue does not offer it for free tuning"))
-        elif reason := _useless(knob, facts, states):
+        elif reason := useless(knob, facts, states):
             dropped.append((knob.name, reason))
         else:
-            specs.append(_spec(knob, entry, facts, states))
+            specs.append(spec_of(knob, entry, facts, states))
     if not specs:
         raise UsageError(
             f"none of the {len(dropped)} knobs of playbook {playbook.name} can be tuned on this machine: "
@@ -80,7 +80,7 @@ def from_names(
         knob = _named(pattern, states, catalogue)
         chosen[knob.name] = knob
         named.add(knob.name)
-    _one_face(chosen, named, states, dropped)
+    one_face(chosen, named, states, dropped)
     if not chosen:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(dropped.items())[:3])
         raise UsageError(
@@ -94,7 +94,7 @@ def from_names(
     notes += [
         f"{knob.name} is tuned because you named it: {knob.risk_reason}" for knob in chosen.values() if knob.risk_reason
     ]
-    specs = tuple(_spec(knob, PlaybookKnob(knob.name, knob.why), facts, states) for knob in chosen.values())
+    specs = tuple(spec_of(knob, PlaybookKnob(knob.name, knob.why), facts, states) for knob in chosen.values())
     return Actions(specs, tuple((name, why) for name, why in dropped.items() if name not in chosen), tuple(notes))
 
 
@@ -108,7 +108,7 @@ def suggestions(
         configuration = {
             name: value
             for name, value in suggestion.configuration.items()
-            if name in by_name and _inside(by_name[name], value)
+            if name in by_name and inside(by_name[name], value)
         }
         changes = any(states[name].value != value for name, value in configuration.items())
         if changes and all(configuration != earlier.configuration for earlier in kept):
@@ -146,16 +146,20 @@ def _expand(
             continue
         if knob.risk == "caution":
             dropped.setdefault(knob.name, f"tuned only when it is named exactly: {knob.risk_reason}")
-        elif reason := _useless(knob, facts, states):
+        elif reason := useless(knob, facts, states):
             dropped.setdefault(knob.name, reason)
         else:
             chosen.setdefault(knob.name, knob)
 
 
-def _one_face(
+def one_face(
     chosen: dict[str, Knob], named: set[str], states: Mapping[str, KnobState], dropped: dict[str, str]
 ) -> None:
-    """Leaves one of each pair of twins: the one that was named, else the one that is in force here."""
+    """Leaves one of each pair of twins in ``chosen``: the one that was named, else the one that is in force here.
+
+    Raises:
+        UsageError: Both were named.
+    """
     for knob in tuple(chosen.values()):
         if knob.name not in chosen or knob.twin not in chosen:
             continue
@@ -175,7 +179,7 @@ def _untunable(knob: Knob, state: KnobState | None) -> str:
         return (state.reason if state else "") or "this kernel does not have it"
     if not state.writable:
         return state.reason or "it cannot be written here"
-    if knob.kind == "choice" and len(_offered(knob, state)) < 2:
+    if knob.kind == "choice" and len(offered(knob, state)) < 2:
         return f"the kernel offers nothing but {state.value}"
     return ""
 
@@ -186,19 +190,22 @@ def _without_effect(knob: Knob, facts: HostFacts) -> str:
     return ""
 
 
-def _useless(knob: Knob, facts: HostFacts, states: Mapping[str, KnobState]) -> str:
+def useless(knob: Knob, facts: HostFacts, states: Mapping[str, KnobState]) -> str:
+    """Why it is no use to tune a knob on this machine; empty when there is no reason."""
     return _untunable(knob, states.get(knob.name)) or _without_effect(knob, facts)
 
 
-def _offered(knob: Knob, state: KnobState) -> tuple[str, ...]:
+def offered(knob: Knob, state: KnobState) -> tuple[str, ...]:
+    """The choices of a knob that this kernel offers."""
     return tuple(choice for choice in knob.choices if not state.choices or choice in state.choices)
 
 
-def _spec(knob: Knob, entry: PlaybookKnob, facts: HostFacts, states: Mapping[str, KnobState]) -> ActionSpec:
+def spec_of(knob: Knob, entry: PlaybookKnob, facts: HostFacts, states: Mapping[str, KnobState]) -> ActionSpec:
+    """An entry of the action space: what is wanted of the knob, inside what is safe and offered here."""
     if knob.kind == "choice":
-        offered = _offered(knob, states[knob.name])
-        wanted = tuple(choice for choice in offered if choice in entry.values)
-        return ActionSpec(param=knob.name, values=wanted if len(wanted) > 1 else offered, description=entry.why)
+        choices = offered(knob, states[knob.name])
+        wanted = tuple(choice for choice in choices if choice in entry.values)
+        return ActionSpec(param=knob.name, values=wanted if len(wanted) > 1 else choices, description=entry.why)
     safe_low, safe_high = knob.range_on(facts.quantities)
     low = max(safe_low, entry.min if entry.min is not None else safe_low)
     high = min(safe_high, entry.max if entry.max is not None else safe_high)
@@ -207,7 +214,8 @@ def _spec(knob: Knob, entry: PlaybookKnob, facts: HostFacts, states: Mapping[str
     return ActionSpec(param=knob.name, min=low, max=high, special=knob.special, description=entry.why)
 
 
-def _inside(spec: ActionSpec, value: int | str) -> bool:
+def inside(spec: ActionSpec, value: int | str) -> bool:
+    """Whether a value lies in what is explored of a knob."""
     if spec.values is not None:
         return value in spec.values
     if not isinstance(value, int) or spec.min is None or spec.max is None:

@@ -13,6 +13,8 @@ from knobctl.errors import ModelError, RequestNotUnderstood
 from knobctl.events import EventSink
 from knobctl.knobs import Catalogue, KnobState
 from knobctl.llm.base import ATTEMPTS, LanguageModel, Turn
+from knobctl.safety.command import words_of
+from knobctl.safety.findings import Findings
 from knobctl.strategist.base import Proposal, TuningRequest
 from knobctl.strategist.brief import Brief
 from knobctl.strategist.choice import Choice, Reading, read_choice
@@ -93,11 +95,11 @@ class ModelStrategist:
         Raises:
             RequestNotUnderstood: Neither the model nor the words say which workload is meant, or they ask for
                 something else than an optimization.
-            UsageError: An option cannot be satisfied.
+            UsageError: An option cannot be satisfied; the model is not asked then.
             ModelError: The model made no usable plan, and the strategist must not fall back.
         """
         hints = read_request(request.text)
-        typed = () if request.command is None else parse_command(request.command)
+        typed = () if request.command is None else _typed(request.command)
         reading = read_choice(hints, typed, bool(request.knobs))
         if reading.hopeless:
             raise RequestNotUnderstood(reading.problem, reading.hint)
@@ -176,6 +178,15 @@ class ModelStrategist:
             raise RequestNotUnderstood(message, unclear.hint) from error
         note = f"The model made no usable plan ({error.message}); the built-in playbook made this one."
         return replace(proposal, notes=(note, *proposal.notes))
+
+
+def _typed(command: str) -> tuple[str, ...]:
+    """The words of the user's own command; what is wrong with it is not the model's to mend."""
+    findings = Findings()
+    parse_command(command)
+    words = words_of("--command", command, findings)
+    findings.stop_if_any()
+    return words
 
 
 def _reader(brief: Brief) -> Callable[[str], Repaired]:

@@ -43,19 +43,19 @@ class PlaybookStrategist:
             command = render(playbook, hints, facts)
         else:
             command = given(request.command or "", hints)
-        measured = _measure(shlex.split(command.text), request, playbook)
+        measured = measure(shlex.split(command.text), request, playbook)
         if playbook is not None and not request.knobs:
             chosen = actions.from_playbook(playbook, facts, states, catalogue)
         else:
             chosen = actions.from_names(request.knobs, facts, states, catalogue)
         suggestions = actions.suggestions(playbook, chosen.specs, states) if playbook else ()
         document: dict[str, Any] = {
-            "workload_name": _title(playbook, typed),
+            "workload_name": title_of(playbook, typed),
             "reward_metric": measured.objective.name,
             "benchmark_command": command.text,
             "action_space": [spec.model_dump(exclude_defaults=True) for spec in chosen.specs],
-            "state_space": _state(playbook),
-            "training_config": _training(playbook, request),
+            "state_space": state_space(playbook),
+            "training_config": training(playbook, request),
             "direction": measured.direction,
             "guardrails": measured.guardrails,
             "suggestions": [suggestion.model_dump() for suggestion in suggestions],
@@ -71,14 +71,26 @@ class PlaybookStrategist:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
+    """What is read from a benchmark.
+
+    Attributes:
+        objective: The metric to improve.
+        direction: The user's own; None when they gave none.
+        guardrails: As a plan holds them: the playbook's, as far as the benchmark prints them.
+    """
+
     objective: MetricSpec
     direction: Direction | None
     guardrails: list[dict[str, Any]]
 
 
-def _measure(argv: Sequence[str], request: TuningRequest, playbook: Playbook | None) -> _Measured:
-    """What is read from the benchmark: the user's metric, else the playbook's where it fits, else the tool's own."""
+def measure(argv: Sequence[str], request: TuningRequest, playbook: Playbook | None) -> Measured:
+    """What is read from the benchmark: the user's metric, else the playbook's where it fits, else the tool's own.
+
+    Raises:
+        UsageError: Nothing knows the command, or it does not print the user's metric.
+    """
     direction = _direction(request.direction)
     adapter = adapter_for(argv, request.metric_pattern, request.metric, direction)
     printed = adapter.metrics(argv)
@@ -98,7 +110,7 @@ def _measure(argv: Sequence[str], request: TuningRequest, playbook: Playbook | N
         for guardrail in (playbook.guardrails if playbook else ())
         if guardrail.metric != objective.name and any(spec.name == guardrail.metric for spec in printed)
     ]
-    return _Measured(objective, direction, guardrails)
+    return Measured(objective, direction, guardrails)
 
 
 def _direction(said: str | None) -> Direction | None:
@@ -112,7 +124,8 @@ def _direction(said: str | None) -> Direction | None:
     raise UsageError(f"{said[:80]!r} is no direction", "Say maximize or minimize.")
 
 
-def _title(playbook: Playbook | None, typed: Sequence[str]) -> str:
+def title_of(playbook: Playbook | None, typed: Sequence[str]) -> str:
+    """A plan's ``workload_name``: the playbook's title, and the program of the command that the user typed."""
     program = PurePosixPath(typed[0]).name[:80] if typed else ""
     if playbook is None:
         return f"{program} (your own command)"
@@ -121,12 +134,13 @@ def _title(playbook: Playbook | None, typed: Sequence[str]) -> str:
     return playbook.title
 
 
-def _state(playbook: Playbook | None) -> list[dict[str, str]]:
+def state_space(playbook: Playbook | None) -> list[dict[str, str]]:
+    """The machine metrics that the agent observes, as a plan holds them: the playbook's, else the usual ones."""
     metrics = [find_machine_metric(name) for name in (playbook.state if playbook else DEFAULT_STATE)]
     return [{"metric": metric.name, "source": metric.source} for metric in metrics if metric is not None]
 
 
-def _training(playbook: Playbook | None, request: TuningRequest) -> dict[str, Any]:
+def training(playbook: Playbook | None, request: TuningRequest) -> dict[str, Any]:
     """The playbook's training settings within the budget: two PPO updates fit wherever the budget allows it."""
     defaults = playbook.training if playbook else TrainingConfig()
     settings = defaults.model_dump(exclude_unset=True)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from knobctl.knobs import Catalogue, KnobState
 from knobctl.knobs.files import catalogue as shipped_catalogue
+from knobctl.plan import parse_direction
 from knobctl.strategist.base import TuningRequest
 from knobctl.strategist.command import render
 from knobctl.strategist.files import Playbook, playbooks
@@ -195,7 +196,9 @@ def metrics_of(command: str, request: TuningRequest | None = None) -> tuple[str,
     argv = shlex.split(command)
     if request is None:
         return tuple(metric.name for metric in adapter_for(argv).metrics(argv))
-    adapter = adapter_for(argv, request.metric_pattern, request.metric, request.direction)
+    direction = parse_direction(request.direction)
+    known = direction if direction in ("maximize", "minimize") else None
+    adapter = adapter_for(argv, request.metric_pattern, request.metric, known)
     return tuple(metric.name for metric in adapter.metrics(argv))
 
 
