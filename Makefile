@@ -5,7 +5,7 @@ PYTHON_FILES := src tests scripts
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-long check lint types contracts docs bench clean
+.PHONY: help setup demo test test-long test-llm check lint types contracts docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: setup check ## everything that must hold before a change goes in
 
 test-long: setup ## the tests that take minutes each
 	$(BIN)/pytest -m long
+
+test-llm: setup ## the strategist against the model server in KNOBCTL_LLM_BASE_URL
+	$(BIN)/python scripts/try_strategist.py
 
 check: lint types contracts docs ## all of the checks that run no test
 
