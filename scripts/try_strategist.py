@@ -252,7 +252,7 @@ def main() -> int:
         print(f"  {outcome}", flush=True)
         if arguments.record:
             shown = {name: value for name, value in asdict(outcome).items() if name not in ("seconds",)}
-            replies = [{"path": one.path, "status": one.status, "reply": one.reply} for one in exchanges]
+            replies = [{"path": one.path, "status": one.status, "reply": _plain(one.reply)} for one in exchanges]
             _write(arguments.record / f"{number:02}.json", {"outcome": shown, "exchanges": replies})
     if arguments.table:
         arguments.table.write_text(table(outcomes, arguments.model or "the server's own"), encoding="utf-8")
@@ -261,6 +261,16 @@ def main() -> int:
     return (
         0 if good >= min(arguments.least_good, len(outcomes)) and own >= min(arguments.least_own, len(outcomes)) else 1
     )
+
+
+def _plain(reply: Any) -> Any:
+    """A reply without what is nobody's business: the server's file names, its timings."""
+    if not isinstance(reply, dict):
+        return reply
+    kept = {
+        name: value for name, value in reply.items() if name in ("id", "object", "created", "choices", "usage", "error")
+    }
+    return {**kept, "model": "recorded"} if "choices" in kept else kept
 
 
 def _write(path: Path, document: Any) -> None:

@@ -28,7 +28,6 @@ FAILED = StrategistStep("failed", "no reply\nin 60 s \x1b[31m")
 )
 def test_what_a_model_does_is_told_to_those_who_want_to_know(step: StrategistStep, lines: list[str]) -> None:
     assert Narrator(VERBOSE).lines(step) == [Line(line, "dim") for line in lines]
-    assert Narrator(NORMAL).lines(step) == []
     assert Narrator(QUIET).lines(step) == []
 
 
@@ -43,3 +42,15 @@ def test_during_a_simulated_run_every_line_says_so() -> None:
     narrator.lines(SessionStarted("s", "w", "m", "", "maximize", "c", "simulated:web", True, "ppo", 2))
     assert narrator.lines(FAILED)[0].text.startswith("SIMULATED warning: ")
     assert narrator.lines(Notice("slow"))[0].text == "SIMULATED note: slow"
+
+
+def test_whoever_waits_for_a_model_sees_that_something_happens() -> None:
+    narrator = Narrator(NORMAL)
+    assert narrator.lines(StrategistStep("call", '{"area": "vm"}', "list_knobs\x1b[0m")) == [
+        Line("  it looks at list_knobs", "dim")
+    ]
+    assert narrator.lines(StrategistStep("rejected", "There is no\nJSON.")) == [
+        Line("  not usable, asked again: There is no JSON.", "dim")
+    ]
+    for step in ("request", "thought", "observation", "answer", "user", "reply"):
+        assert narrator.lines(StrategistStep(step, "words")) == []

@@ -25,6 +25,8 @@ PIECES = st.sampled_from(["\x1b", "[", "]", "0", ";", "m", "\x07", "\\", "P", "\
         ("\x1b]8;;http://example.org\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1bPdevice control\x1b\\after", "after"),
         ("\x1b]52;c;never ends", ""),
+        ("\x1b]0;never ends\nnext line", "\nnext line"),
+        pytest.param("\x1b]" * 200_000 + "\n", "\n", id="many that never end"),
         ("\x1bc reset", "c reset"),
         ("\x9b31mred", "31mred"),
         ("10 %\r99 %", "10 %99 %"),

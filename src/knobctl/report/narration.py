@@ -118,8 +118,11 @@ class Narrator:
     def _step(self, event: StrategistStep) -> list[Line]:
         if event.step == "failed":
             return [Line(f"warning: the language model gave no reply: {one_line(event.text)}", "warning")]
-        if self.level < VERBOSE or event.step in ("user", "reply"):  # whoever holds the conversation shows these two
+        if event.step in ("user", "reply"):  # whoever holds the conversation shows these two
             return []
+        if self.level < VERBOSE:
+            brief = {"call": f"it looks at {event.name}", "rejected": f"not usable, asked again: {event.text}"}
+            return [Line(f"  {one_line(brief[event.step], 160)}", "dim")] if event.step in brief else []
         return [Line(line, "dim") for line in step_lines(event, LINES_OF_A_STEP)]
 
     def _session(self, event: SessionStarted) -> list[Line]:

@@ -15,7 +15,7 @@ from knobctl.store import Result
 def summarize(result: Result) -> str:
     """The readable summary, without a trailing newline."""
     groups = [
-        _verdict(result),
+        verdict_lines(result),
         _titled(result, "Evidence:", _evidence(result)),
         _titled(result, "Change:", _knobs(result)),
         _titled(result, "Guardrails:", [f"  {one.outcome}: {one_line(one.reason)}" for one in result.guardrails]),
@@ -37,7 +37,8 @@ def next_step(result: Result) -> str:
     return f"To make it permanent: knobctl apply {one_line(result.session_id)}"
 
 
-def _verdict(result: Result) -> list[str]:
+def verdict_lines(result: Result) -> list[str]:
+    """The verdict with its proof, and what qualifies it: what stands above everything else that is said of a result."""
     metric = one_line(result.metric, 100)
     if result.verdict is Verdict.IMPROVED:
         sentence = f"IMPROVED: {metric} {percent(result.improvement)}{_proof(result)}."
