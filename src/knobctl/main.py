@@ -21,6 +21,7 @@ COMMANDS = {
     "report": ("knobctl.commands.manage", "Show the result of a session."),
     "knobs": ("knobctl.commands.look", "List the kernel knobs, or explain one."),
     "workloads": ("knobctl.commands.look", "List what can be tuned for, and the benchmarks that are understood."),
+    "chat": ("knobctl.commands.chat", "Talk: say what should be fast, ask why, make it permanent."),
     "doctor": ("knobctl.commands.look", "Check tools, permissions, other tuners and sources of noise."),
 }
 """Name to (module, short help), in the order of ``knobctl --help``."""
@@ -28,6 +29,10 @@ COMMANDS = {
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are needed, so that ``--help`` is quick."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """At a terminal, no arguments at all begin a conversation; elsewhere they show the help."""
+        return super().parse_args(ctx, args or (["chat"] if _at_a_terminal() else []))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, in the order in which people need them."""
@@ -60,6 +65,10 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
+def _at_a_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr is not None and sys.stderr.isatty()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.version_option(package_name="knobctl")
 def cli() -> None:
@@ -67,6 +76,8 @@ def cli() -> None:
 
     \b
     knobctl tune "optimize this system for a PostgreSQL database"
+
+    Without arguments, at a terminal: a conversation.
 
     Exit codes: 0 done, improvement verified; 1 error; 2 usage or missing confirmation; 3 finished without a verified
     improvement; 4 safety stop; 5 restore incomplete, look now; 6 preflight refused; 75 another run holds the lock; 77

@@ -33,7 +33,7 @@ def test_every_command_explains_itself(knobctl: CommandLine, command: str) -> No
     done = knobctl(command, "--help")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Usage: knobctl {command} ")
-    assert "--json" in done.out
+    assert "--json" in done.out or command == "chat", "a conversation is for people alone"
     assert knobctl(command, "-h") == done
     assert not knobctl.state.exists()
 

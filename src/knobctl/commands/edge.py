@@ -100,9 +100,16 @@ def _catch_signals() -> None:
 
 def _fail(error: KnobctlError, as_json: bool) -> NoReturn:
     message = " ".join(clean(error.message).split()) if "\n" not in error.message else clean(error.message)
-    say(f"knobctl: {message}")
-    if error.hint:
-        say(f"  hint: {error.hint}")
+    gone = False
+    try:
+        say(f"knobctl: {message}")
+        if error.hint:
+            say(f"  hint: {error.hint}")
+    except OSError:  # the terminal went away, which is why SIGHUP came
+        gone = True
     if as_json:
         put({"success": False, "error": message, "hint": clean(error.hint), "exit_code": error.exit_code})
+    if gone:
+        sys.stdout.flush()
+        os._exit(error.exit_code)  # what standard error still holds can go nowhere, and the exit code is not to tell
     sys.exit(error.exit_code)

@@ -21,15 +21,16 @@ from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan, parse_plan
 from knobctl.planning import Planned
+from knobctl.report.narration import Narrator, level_of
 from knobctl.report.plan_view import describe_plan
 from knobctl.report.summary import summarize
-from knobctl.report.narration import Narrator, level_of
 from knobctl.report.terminal import LineView, terminal_view
 from knobctl.safety import Consent, SafePlan
 from knobctl.store import Result, Store
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
+
 
 @click.command("tune")
 @click.argument("request")

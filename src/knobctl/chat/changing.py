@@ -1,0 +1,116 @@
+"""A direct question in, a change of this machine out: apply, rollback and restore, each behind a literal yes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from knobctl.agent.places import Places, was_cut_off
+from knobctl.chat.dialogue import Dialogue
+from knobctl.errors import UsageError
+from knobctl.persist import (
+    ApplyPreview,
+    carry_out,
+    carry_out_rollback,
+    describe_restore,
+    knob_restores,
+    plan_apply,
+    plan_rollback,
+    require_complete,
+)
+from knobctl.store import SessionRecord
+from knobctl.target import Target
+from knobctl.target.base import KnobRestore
+from knobctl.target.local import LocalTarget
+
+NOT_APPLIED = "Nothing was applied; later: knobctl apply {}"
+
+
+def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
+    """Shows what a session's change would do, asks, and makes it permanent.
+
+    Raises:
+        KnobctlError: The session proved nothing that could be applied, or the machine refused; it is as it was.
+    """
+    local = _this_machine(target)
+    preview = plan_apply(record, local)
+    dialogue.say("\n".join(_preview_lines(preview)))
+    if not dialogue.confirm("Make this permanent?"):
+        dialogue.say(NOT_APPLIED.format(record.id))
+        return
+    with dialogue.uninterrupted():
+        applied = carry_out(preview, local)
+    files = [f"wrote {path}" for path in applied.files]
+    dialogue.say("\n".join([*files, "live values set and read back. Undo: say rollback, or run knobctl rollback"]))
+
+
+def rollback(target: Target, dialogue: Dialogue) -> None:
+    """Shows what was applied last, asks, and undoes it.
+
+    Raises:
+        RestoreIncomplete: A value could not be put back.
+        KnobctlError: Nothing is applied, or the machine refused.
+    """
+    local = _this_machine(target)
+    last = plan_rollback(local)
+    values = [f"  {name} = {value}" for name, value in last.values.items()]
+    dialogue.say("\n".join([f"Undo what session {last.session} applied on {last.date}:", *values]))
+    if not dialogue.confirm("Put back what it replaced?"):
+        dialogue.say("Nothing was changed.")
+        return
+    with dialogue.uninterrupted():
+        undone = carry_out_rollback(local)
+    _say_restored(undone.knobs, dialogue)
+
+
+def restore(target: Target, dialogue: Dialogue) -> None:
+    """Asks, and puts back what an interrupted run left; says so when nothing was left.
+
+    Raises:
+        RestoreIncomplete: A value could not be put back.
+        KnobctlError: The machine refused.
+    """
+    local = _this_machine(target)
+    places = Places(local.root)
+    if not was_cut_off(places):
+        going_on = Path(places.journal).exists()
+        dialogue.say("a run is going on, nothing to restore" if going_on else "nothing to restore: no run was cut off")
+        return
+    if not dialogue.confirm("A run was cut off. Put its knobs back?"):
+        dialogue.say("Nothing was changed.")
+        return
+    with dialogue.uninterrupted():
+        record = local.recover()
+    if record is not None and record["rebooted"]:
+        dialogue.say("the machine was rebooted since, which put every knob back")
+    _say_restored(knob_restores(record["knobs"]) if record else (), dialogue)
+
+
+def _this_machine(target: Target) -> LocalTarget:
+    if not isinstance(target, LocalTarget):
+        raise UsageError(
+            f"this conversation is about {target.name}: nothing can be made permanent or put back there",
+            "Start it without --target.",
+        )
+    return target
+
+
+def _preview_lines(preview: ApplyPreview) -> list[str]:
+    return [
+        f"From session {preview.session} ({preview.workload}, {preview.improvement:+.1f} % verified):",
+        *[f"  {change.name}: {change.now} -> {change.then}" for change in preview.changes],
+        *[f"  {'!' if conflict.wins else '-'} {conflict.sentence}" for conflict in preview.conflicts],
+        *[
+            f"  ! {file.file} could not be read ({file.reason}); it may set the same keys"
+            for file in preview.unreadable
+        ],
+        f"  in {' and '.join(path for path, _ in preview.files)}, for every boot",
+    ]
+
+
+def _say_restored(knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:
+    lines = describe_restore(knobs)
+    if lines:
+        dialogue.say("\n".join(f"  {line}" for line in lines))
+    require_complete(knobs)
+    dialogue.say("every knob is back")
