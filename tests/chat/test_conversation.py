@@ -486,7 +486,9 @@ def test_a_model_explains_the_result(talk: Talk, store: Store) -> None:
     assert "session-started" in terminal.kinds
     assert store.conversation("last").sessions == (store.session("last").id,)
     assert [each.param for each in parse_plan(store.session("last").plan).action_space] == ["vm.dirty_ratio"]
-    assert "SIMULATED Machine: every knob has the value that was found." in terminal.transcript
+    after = terminal.transcript.partition("Nothing to apply: ")[2]
+    assert "SIMULATED In the model's words, with every figure checked against the record:" in after
+    assert "Say report for the whole result." in after
 
 
 # --- a proven improvement on this machine

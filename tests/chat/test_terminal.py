@@ -105,7 +105,7 @@ def test_a_conversation_with_a_model(start: Start, tmp_path: Path) -> None:
         child.expect(QUESTION)
         child.sendline("yes")
         child.expect_exact("SIMULATED search: random tries up to 2 configurations")
-        child.expect_exact("SIMULATED Machine: every knob has the value that was found.")
+        child.expect_exact("SIMULATED In the model's words, with every figure checked against the record:")
         child.expect_exact(PROMPT)
         child.sendline("why?")
         child.expect_exact("... the model is thinking")

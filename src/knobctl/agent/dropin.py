@@ -5,6 +5,7 @@ what is below ``/sys`` (tmpfiles.d(5), type ``w``). The kernel reads whole files
 whole vector.
 """
 
+import shlex
 from typing import Dict, Mapping, Sequence, Tuple
 
 from knobctl.knobs.codec import render, settable
@@ -38,7 +39,7 @@ def settings(changes: Sequence[Tuple[Knob, Value]], states: Mapping[str, KnobSta
 
 def command_line(path: str, text: str) -> str:
     """What a person could paste into a root shell to write the same thing."""
-    quoted = "'%s'" % text if not text or any(mark in text for mark in " \t*") else text
+    quoted = shlex.quote(text)
     if path.startswith(PROC):
         return "sysctl -w %s=%s" % (sysctl_key(path), quoted)
     return "echo %s > %s" % (quoted, path)

@@ -9,9 +9,9 @@ from knobctl.agent.places import Places, was_cut_off
 from knobctl.chat.dialogue import Dialogue
 from knobctl.errors import UsageError
 from knobctl.persist import (
-    ApplyPreview,
     carry_out,
     carry_out_rollback,
+    describe_preview,
     describe_restore,
     knob_restores,
     plan_apply,
@@ -34,14 +34,15 @@ def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
     """
     local = _this_machine(target)
     preview = plan_apply(record, local)
-    dialogue.say("\n".join(_preview_lines(preview)))
+    files = " and ".join(path for path, _ in preview.files)
+    dialogue.say("\n".join([*describe_preview(preview), f"  in {files}, for every boot"]))
     if not dialogue.confirm("Make this permanent?"):
         dialogue.say(NOT_APPLIED.format(record.id))
         return
     with dialogue.uninterrupted():
         applied = carry_out(preview, local)
-    files = [f"wrote {path}" for path in applied.files]
-    dialogue.say("\n".join([*files, "live values set and read back. Undo: say rollback, or run knobctl rollback"]))
+    written = [f"wrote {path}" for path in applied.files]
+    dialogue.say("\n".join([*written, "live values set and read back. Undo: say rollback, or run knobctl rollback"]))
 
 
 def rollback(target: Target, dialogue: Dialogue) -> None:
@@ -93,19 +94,6 @@ def _this_machine(target: Target) -> LocalTarget:
             "Start it without --target.",
         )
     return target
-
-
-def _preview_lines(preview: ApplyPreview) -> list[str]:
-    return [
-        f"From session {preview.session} ({preview.workload}, {preview.improvement:+.1f} % verified):",
-        *[f"  {change.name}: {change.now} -> {change.then}" for change in preview.changes],
-        *[f"  {'!' if conflict.wins else '-'} {conflict.sentence}" for conflict in preview.conflicts],
-        *[
-            f"  ! {file.file} could not be read ({file.reason}); it may set the same keys"
-            for file in preview.unreadable
-        ],
-        f"  in {' and '.join(path for path, _ in preview.files)}, for every boot",
-    ]
 
 
 def _say_restored(knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:

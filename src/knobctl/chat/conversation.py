@@ -31,6 +31,7 @@ from knobctl.target.local import LocalTarget
 PROMPT = "knobctl> "
 LEAVE = "Type quit to leave."
 STOPPED = "Stopped; nothing was changed."
+WHOLE = "Say report for the whole result."
 _SHOWN_SESSIONS = 10
 
 HELP = """\
@@ -190,16 +191,15 @@ class Conversation:
             changing.apply(self._record().session(result.session_id), self._target, self._dialogue)
 
     def _present(self, result: Result, request: str) -> None:
-        """The built-in verdict at once; what a model makes of it comes later, below it."""
-        summary = summarize(result)
-        self._dialogue.say(f"\n{summary}\n")
+        """The built-in summary; with a model its verdict at once, and what the model makes of the record below it."""
         if self._model is None:
+            self._dialogue.say(f"\n{summarize(result)}\n")
             return
+        verdict = "\n".join([*verdict_lines(result), next_step(result)])
+        self._dialogue.say(f"\n{verdict}\n")
         with self._dialogue.showing() as tell:
             said = present(result, self._model, tell, request=request)
-        repeated = "\n".join([*verdict_lines(result), next_step(result)])
-        if rest := said.removeprefix(repeated).removesuffix(summary).strip():
-            self._dialogue.say(f"{rest}\n")
+        self._dialogue.say(f"{said.removeprefix(verdict).strip()}\n\n{WHOLE}\n")
 
     def _explain(self, question: str, plan: SafePlan | None) -> None:
         context = Context(

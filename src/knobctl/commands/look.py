@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from knobctl.commands import options
-from knobctl.commands.edge import guarded, put, say
+from knobctl.commands.edge import answer, guarded, put, say
 from knobctl.doctor import examine
 from knobctl.errors import UsageError
 from knobctl.knobs import Knob, KnobState, UnknownKnob
@@ -39,10 +39,10 @@ def knobs_command(name: str | None, everything: bool, target_name: str, workdir:
     if as_json:
         put([_document(knob, states[knob.name], quantities) for knob in knobs])
     elif name and len(knobs) == 1:
-        click.echo(describe_knob(knobs[0], states[knobs[0].name], quantities, catalogue))
+        answer(describe_knob(knobs[0], states[knobs[0].name], quantities, catalogue))
     else:
         shown = [knob for knob in knobs if everything or name or states[knob.name].writable]
-        click.echo(describe_knobs(shown, states, quantities))
+        answer(describe_knobs(shown, states, quantities))
         hidden = len(knobs) - len(shown)
         if hidden:
             say(f"{hidden} more cannot be tuned here; --all shows them and why")
@@ -97,9 +97,9 @@ def doctor_command(workdir: str, as_json: bool) -> int:
     else:
         marks = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "problem": "PROBLEM"}
         for finding in findings:
-            click.echo(f"{marks[finding.level]} {finding.subject}: {finding.text}")
+            answer(f"{marks[finding.level]} {finding.subject}: {finding.text}")
             if finding.advice:
-                click.echo(f"        -> {finding.advice}")
+                answer(f"        -> {finding.advice}")
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 

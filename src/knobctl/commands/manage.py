@@ -14,9 +14,9 @@ from knobctl.commands import options
 from knobctl.commands.edge import answer, confirm, guarded, put, say
 from knobctl.measure import Verdict
 from knobctl.persist import (
-    ApplyPreview,
     carry_out,
     carry_out_rollback,
+    describe_preview,
     describe_restore,
     knob_restores,
     plan_apply,
@@ -49,7 +49,7 @@ def apply_command(session: str, yes: bool, dry_run: bool, workdir: str, as_json:
         record = store.session(session)
     target = LocalTarget(base=workdir)
     preview = plan_apply(record, target)
-    _show_preview(preview)
+    say("\n".join(describe_preview(preview)))
     conflicts = [conflict.sentence for conflict in preview.conflicts]
     if dry_run:
         for path, text in preview.files:
@@ -189,16 +189,6 @@ def report_command(session: str, verbose: int, as_json: bool) -> int:
     if verbose and conversation is not None:
         answer(f"\n{describe_conversation(conversation)}")
     return 0
-
-
-def _show_preview(preview: ApplyPreview) -> None:
-    say(f"From session {preview.session} ({preview.workload}, {preview.improvement:+.1f} % verified):")
-    for change in preview.changes:
-        say(f"  {change.name}: {change.now} -> {change.then}")
-    for conflict in preview.conflicts:
-        say(f"  {'!' if conflict.wins else '-'} {conflict.sentence}")
-    for file in preview.unreadable:
-        say(f"  ! {file.file} could not be read ({file.reason}); it may set the same keys")
 
 
 def _show_restore(knobs: Sequence[KnobRestore]) -> None:

@@ -67,9 +67,7 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
     """Show the plan for a request. Nothing is touched."""
     with _target(given) as target:
         proposal = _plan(request, target, given).proposal
-        plan = pipeline.validate(
-            proposal.plan, target, Consent(command=given["command"], knobs=_named(given))
-        )
+        plan = pipeline.validate(proposal.plan, target, Consent(command=given["command"], knobs=_named(given)))
     said = (proposal.source, proposal.why, proposal.dropped, proposal.notes)
     say(describe_plan(plan, *said, simulated=target.simulated))
     if output is not None:
@@ -234,6 +232,7 @@ def _validated(plan: TuningPlan, target: Target, consent: Consent, given: dict[s
 
 
 def settings_of(given: dict[str, Any]) -> Settings:
+    """How to run a plan, from the options of the command line."""
     return Settings(
         searcher=given["searcher"],
         budget=given["budget"],

@@ -227,3 +227,16 @@ def _require_same_disk(record: SessionRecord, result: Result, target: LocalTarge
             f"session {record.id} measured the disk {record.facts.disk or '(none)'}, but the work folder is on {disk}",
             "Give the --workdir of that session.",
         )
+
+
+def describe_preview(preview: ApplyPreview) -> list[str]:
+    """What an apply would change and who else sets the same keys, one line each, for people."""
+    return [
+        f"From session {preview.session} ({preview.workload}, {preview.improvement:+.1f} % verified):",
+        *[f"  {change.name}: {change.now} -> {change.then}" for change in preview.changes],
+        *[f"  {'!' if conflict.wins else '-'} {conflict.sentence}" for conflict in preview.conflicts],
+        *[
+            f"  ! {file.file} could not be read ({file.reason}); it may set the same keys"
+            for file in preview.unreadable
+        ],
+    ]

@@ -62,7 +62,8 @@ def describe_knob(knob: Knob, state: KnobState, quantities: Mapping[str, int], c
     ]
     inactive = bool(knob.twin) and state.value == 0  # the kernel refuses a 0 for the face that is not in use
     if state.present and state.paths and not inactive:
-        lines.append(f"  {_PASTE:<{width}}{command_line(state.paths[0], settable(state.raw))}")
+        line = command_line(state.paths[0], one_line(settable(state.raw), 2000))
+        lines.append(f"  {_PASTE:<{width}}{line}")
         if state.paths[0].startswith("/proc/sys/"):
             lines.append(f"  {'look at it':<{width}}cat {state.paths[0]}")
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
 _BARE_FRACTION = re.compile(r"[+-]?\.[0-9]+(?:[eE][+-]?[0-9]{1,3})?")
 
-NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-"""Pattern of the plain unsigned numbers that benchmark tools print."""
+NUMBER = r"[0-9]++(?:\.[0-9]++)?+(?![eE][+-]?[0-9])"
+"""Pattern of the plain unsigned numbers that benchmark tools print. No part of ``1e999`` is one."""
 
 MILLISECONDS: Mapping[str, float] = {
     "ns": 1e-6, "nsec": 1e-6, "us": 1e-3, "usec": 1e-3, "ms": 1.0, "msec": 1.0, "s": 1e3, "sec": 1e3, "m": 6e4,
