@@ -226,7 +226,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Plays requests against the model server in KNOBCTL_LLM_BASE_URL.")
     parser.add_argument("--model", help="provider:name, as for knobctl --model")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the results as a page")
-    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write what went over the wire, for replay")
+    parser.add_argument(
+        "--record",
+        type=Path,
+        metavar="FOLDER",
+        help="write what went over the wire, for replay; the table then holds everything in the folder",
+    )
     parser.add_argument("--only", type=int, nargs="*", metavar="N", help="just these requests, from 1")
     parser.add_argument("--least-good", type=int, default=18, help="valid plans about the right workload")
     parser.add_argument("--least-own", type=int, default=14, help="such plans that come from the model")
@@ -251,9 +256,10 @@ def main() -> int:
         outcomes.append(outcome)
         print(f"  {outcome}", flush=True)
         if arguments.record:
-            shown = {name: value for name, value in asdict(outcome).items() if name not in ("seconds",)}
             replies = [{"path": one.path, "status": one.status, "reply": _plain(one.reply)} for one in exchanges]
-            _write(arguments.record / f"{number:02}.json", {"outcome": shown, "exchanges": replies})
+            _write(arguments.record / f"{number:02}.json", {"outcome": asdict(outcome), "exchanges": replies})
+    if arguments.record:
+        outcomes = [_outcome_in(path) for path in sorted(arguments.record.glob("[0-9]*.json"))]
     if arguments.table:
         arguments.table.write_text(table(outcomes, arguments.model or "the server's own"), encoding="utf-8")
     good, own = sum(one.counts for one in outcomes), sum(one.from_model for one in outcomes)
@@ -261,6 +267,12 @@ def main() -> int:
     return (
         0 if good >= min(arguments.least_good, len(outcomes)) and own >= min(arguments.least_own, len(outcomes)) else 1
     )
+
+
+def _outcome_in(path: Path) -> Outcome:
+    """The outcome that was recorded, in this call or in an earlier one."""
+    values = json.loads(path.read_text(encoding="utf-8"))["outcome"]
+    return Outcome(**{**values, "knobs": tuple(values["knobs"]), "dropped": tuple(values["dropped"])})
 
 
 def _plain(reply: Any) -> Any:

@@ -31,7 +31,7 @@ def load(system: Path, user: Path) -> Config:
 
 
 def test_without_files_everything_has_its_default(system: Path, user: Path) -> None:
-    assert load(system, user) == Config(ModelConfig(None, None, None, 180.0, 60, 300_000))
+    assert load(system, user) == Config(ModelConfig(None, None, None, 300.0, 60, 300_000))
 
 
 def test_every_key_is_read(system: Path, user: Path) -> None:

@@ -7,7 +7,7 @@ the user's one counts. Either may be missing. Today there is one table::
     name = "ollama:qwen2.5-coder:7b"        # provider:model
     base_url = "http://localhost:11434/v1"
     api_key_file = "~/.config/knobctl/key"  # never the key itself
-    timeout = 180                           # seconds for one request
+    timeout = 300                           # seconds for one request
     requests = 60                           # most requests in one session
     tokens = 300000                         # most tokens in one session
 """
@@ -44,7 +44,7 @@ class ModelConfig:
     name: str | None = None
     base_url: str | None = None
     api_key_file: Path | None = None
-    timeout: float = 180.0
+    timeout: float = 300.0
     requests: int = 60
     tokens: int = 300_000
 

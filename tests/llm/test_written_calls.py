@@ -60,5 +60,9 @@ def test_everything_else_stays_words(text: str) -> None:
 
 def test_a_loop_of_written_calls_ends() -> None:
     _, tell, seen, _ = look(*[CALL] * 20)
-    assert len(seen) == 6
+    assert len(seen) == 1
+    assert len(tell.texts("call")) == 6
+    assert set(tell.texts("observation")[1:]) == {
+        "You have made this very call already, and seen what it returns. Answer in words now."
+    }
     assert "stopped" in tell.texts("rejected")[0]

@@ -48,7 +48,7 @@ class ModelChoice:
     name: str
     base_url: str | None = None
     key: str | None = field(default=None, repr=False)
-    timeout: float = 180.0
+    timeout: float = 300.0
     requests: int = 60
     tokens: int = 300_000
 

@@ -24,6 +24,7 @@ STEP_CHARACTERS = 20_000
 OBSERVATION_CHARACTERS = 6000
 NAME_CHARACTERS = 80
 
+_SEEN = "You have made this very call already, and seen what it returns. Answer in words now."
 _WRITTEN_CALL = re.compile(r"(?:<tool_call>|```(?:json)?)?\s*(\{.{1,2000}\})\s*(?:</tool_call>|```)?", re.DOTALL)
 
 
@@ -143,7 +144,7 @@ class Conversation:
         _tell(tell, "request", prompt)
         messages: list[Message] = [*history, Turn("user", prompt)]
         said: list[str] = []
-        calls_left = THINK_CALLS
+        calls_left, seen = THINK_CALLS, set[tuple[str, str]]()
         for _ in range(THINK_REQUESTS):
             reply = self._ask(Question(instructions, tuple(messages), THINK_TOKENS, tuple(tools)), tell)
             text = reply.text.strip()
@@ -154,12 +155,12 @@ class Conversation:
                 call = _written_call(text, tools)
                 if call is None:
                     return text
-                messages += [reply, Turn("user", f"{call.tool} returned:\n{_observe(call, tools, tell)}")]
+                messages += [reply, Turn("user", f"{call.tool} returned:\n{_observe(call, tools, seen, tell)}")]
                 continue
             if len(reply.calls) > calls_left:
                 return _stopped(f"more than {THINK_CALLS} tool calls", said, tell)
             calls_left -= len(reply.calls)
-            messages += [reply, tuple(Observation(call, _observe(call, tools, tell)) for call in reply.calls)]
+            messages += [reply, tuple(Observation(call, _observe(call, tools, seen, tell)) for call in reply.calls)]
         return _stopped(f"tools called in {THINK_REQUESTS} replies in a row", said, tell)
 
     def answer(
@@ -238,10 +239,12 @@ def _written_call(text: str, tools: Sequence[Tool]) -> Call | None:
     return Call("", document["name"], json.dumps(document["arguments"])) if known else None
 
 
-def _observe(call: Call, tools: Sequence[Tool], tell: EventSink) -> str:
-    """Runs a tool. What is wrong with the call is what the model observes."""
+def _observe(call: Call, tools: Sequence[Tool], seen: set[tuple[str, str]], tell: EventSink) -> str:
+    """Runs a tool. What is wrong with the call is what the model observes; so is that it was made before."""
     _tell(tell, "call", call.arguments, call.tool[:NAME_CHARACTERS])
-    text = _cut(_outcome(call, tools), OBSERVATION_CHARACTERS)
+    made = (call.tool, call.arguments.strip())
+    text = _SEEN if made in seen else _cut(_outcome(call, tools), OBSERVATION_CHARACTERS)
+    seen.add(made)
     _tell(tell, "observation", text, call.tool[:NAME_CHARACTERS])
     return text
 

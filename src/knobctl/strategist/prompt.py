@@ -187,6 +187,12 @@ def workload_lines(facts: HostFacts | None) -> Iterator[str]:
         yield from _workload(playbook, command, metrics_of(command))
 
 
+def workload_names(facts: HostFacts | None) -> Iterator[str]:
+    """Every workload in one line: name, title, command for this machine, usual objective."""
+    for playbook in playbooks():
+        yield f"{playbook.name}: {playbook.title} | {_command_of(playbook, facts)} | {playbook.metric}"
+
+
 def metrics_of(command: str, request: TuningRequest | None = None) -> tuple[str, ...]:
     """The metrics that a benchmark command prints, its main one first, given what the user typed beside it.
 

@@ -11,7 +11,7 @@ from typing import Any
 from knobctl.knobs import Catalogue, KnobState
 from knobctl.llm.base import Rejected, Tool
 from knobctl.strategist.knob_table import areas, explain, in_area, table
-from knobctl.strategist.prompt import machine_lines, workload_lines
+from knobctl.strategist.prompt import machine_lines, workload_names
 from knobctl.target import HostFacts
 
 Past = Callable[[str], str]
@@ -76,9 +76,9 @@ def toolbox(
         ),
         Tool(
             "list_workloads",
-            "The workloads that can be tuned for, with the benchmark command of each and the metrics that it prints.",
+            "The workloads that can be tuned for, with the benchmark command and the objective of each.",
             _NOTHING,
-            lambda arguments: "\n".join(workload_lines(facts)),
+            lambda arguments: "\n".join(workload_names(facts)),
         ),
         Tool(
             "past_sessions",
