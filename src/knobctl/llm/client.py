@@ -52,6 +52,9 @@ TEMPERATURE = 0.2
 REASONING_TOKENS = 8000
 """What a model that always reasons may say beyond its answer: reasoning counts as output."""
 
+SHORTEST_SECRET = 12
+"""Characters of a key worth hiding: local servers are given words such as ``none``."""
+
 RETRIES = 2
 CONNECT_SECONDS = 10.0
 NAME_SECONDS = 10.0
@@ -235,17 +238,26 @@ class _ProviderLine:
         parts = response.parts
         calls = [part for part in parts if isinstance(part, messages.ToolCallPart)]
         return Reply(
-            text="".join(part.content for part in parts if isinstance(part, messages.TextPart)),
+            text=self._kept("".join(part.content for part in parts if isinstance(part, messages.TextPart))),
             thoughts=tuple(
-                part.content for part in parts if isinstance(part, messages.ThinkingPart) and part.content.strip()
+                self._kept(part.content)
+                for part in parts
+                if isinstance(part, messages.ThinkingPart) and part.content.strip()
             ),
-            calls=tuple(Call(part.tool_call_id, part.tool_name, _arguments(part)) for part in calls),
+            calls=tuple(
+                Call(part.tool_call_id, self._kept(part.tool_name), self._kept(_arguments(part))) for part in calls
+            ),
             cut_off=response.finish_reason == "length",
             input_tokens=response.usage.input_tokens,
             output_tokens=response.usage.output_tokens,
             dollars=self._dollars(response),
             original=response,
         )
+
+    def _kept(self, said: str) -> str:
+        """A model's words as they may be shown and kept: a server that repeats its key cannot put it on record."""
+        key = self._choice.key or ""
+        return said.replace(key, "[the key]") if len(key) >= SHORTEST_SECRET else said
 
     def _dollars(self, response: messages.ModelResponse) -> float | None:
         if self._choice.provider not in ADDRESSES:

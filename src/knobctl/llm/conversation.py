@@ -180,6 +180,8 @@ class Conversation:
         problem = ""
         for _ in range(attempts):
             reply = self._ask(Question(instructions, tuple(messages), ANSWER_TOKENS, schema=schema), tell)
+            for call in reply.calls[:THINK_CALLS]:  # none was offered, and none is run
+                _tell(tell, "call", call.arguments, call.tool[:NAME_CHARACTERS])
             if reply.text.strip():
                 _tell(tell, "answer", reply.text)
                 try:

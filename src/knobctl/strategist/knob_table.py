@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob
 from knobctl.strategist.files import Playbook
+from knobctl.strategist.reply import one_line
 from knobctl.target import HostFacts
 
 SHORTLIST = 24
 """Knobs in one prompt: as many as a small model can hold beside everything else."""
 
 _MOST_ROWS = 40
+_LONGEST_VALUE = 80
 
 
 def tunable(knob: Knob, states: Mapping[str, KnobState] | None) -> bool:
@@ -86,12 +88,12 @@ def table(
     reasons = {entry.name: entry.why for entry in playbook.knobs} if playbook else {}
     for knob in knobs:
         state = None if states is None else states.get(knob.name)
-        value = state.value if state is not None else None
+        value = "unknown" if state is None or state.value is None else one_line(str(state.value), _LONGEST_VALUE)
         cold = " (cold)" if knob.effect == "cold" else ""
         meaning = f"{knob.summary}{cold}"
         if knob.name in reasons:
             meaning += f" Matters here: {reasons[knob.name]}"
-        yield f"{knob.name} | {span(knob, facts, state)} | {'unknown' if value is None else value} | {meaning}"
+        yield f"{knob.name} | {span(knob, facts, state)} | {value} | {meaning}"
 
 
 def span(knob: Knob, facts: HostFacts | None, state: KnobState | None) -> str:
@@ -128,7 +130,8 @@ def explain(
         return "\n".join([*lines, f"Never tuned: {knob.risk_reason}"]), None
     if state is None or not state.present:
         return "\n".join([*lines, "This kernel does not have it."]), None
-    lines.append(f"Range {span(knob, facts, state)}; now {state.value}; acts {knob.effect}.")
+    now = one_line(str(state.value), _LONGEST_VALUE)
+    lines.append(f"Range {span(knob, facts, state)}; now {now}; acts {knob.effect}.")
     if knob.risk == "caution":
         lines.append(f"Tuned only when the user names it: {knob.risk_reason}")
     lines.append(f"Source: {knob.source}")
