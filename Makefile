@@ -17,9 +17,8 @@ demo: setup ## tune this machine for PostgreSQL, for real, and leave it as it wa
 	@scripts/demo.sh
 
 test: setup check ## everything that must hold before a change goes in
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not long"
-	$(BIN)/coverage report
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal --cov --cov-report=
+	$(BIN)/pytest -m "real_host and not long" --cov --cov-append
 
 test-long: setup ## the tests that take minutes each
 	$(BIN)/pytest -m long
