@@ -76,6 +76,17 @@ def test_good_knobs_among_bad_ones_are_used_and_the_rest_is_reported(machine: Ma
     assert proposal.source.startswith("model:")
 
 
+def test_what_the_playbook_would_turn_too_is_said(machine: Machine) -> None:
+    script = ("x", decision("postgresql-write"), draft("vm.dirty_ratio", "vm.dirty_background_ratio"))
+    proposal, _, _ = propose(machine.without("block.scheduler"), POSTGRESQL, *script)
+    (note,) = [note for note in proposal.notes if "built-in playbook" in note]
+    assert note.startswith("The built-in playbook would turn these too: vm.dirty_expire_centisecs, ")
+    assert "vm.dirty_ratio" not in note
+    assert "block.scheduler" not in note
+    proposal, _, _ = propose(machine, POSTGRESQL, *script, knobs=("vm.dirty_ratio",))
+    assert not any("built-in playbook" in note for note in proposal.notes)
+
+
 def test_a_bad_plan_goes_back_with_the_reason(machine: Machine) -> None:
     bad = draft("vm.dirty_ratio", command="rm -rf /")
     proposal, line, heard = propose(

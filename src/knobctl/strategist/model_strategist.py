@@ -6,12 +6,12 @@ the plan, and the proposal says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from knobctl.errors import ModelError, RequestNotUnderstood
 from knobctl.events import EventSink
-from knobctl.knobs import Catalogue, KnobState
+from knobctl.knobs import Catalogue, Knob, KnobState
 from knobctl.llm.base import ATTEMPTS, LanguageModel, Turn
 from knobctl.safety.command import words_of
 from knobctl.safety.findings import Findings
@@ -167,7 +167,17 @@ class ModelStrategist:
             source=f"model:{self._model.name}",
             why=(*words.why, *thought, *repaired.why, *command.why),
             dropped=repaired.dropped,
-            notes=tuple(dict.fromkeys((*words.notes, *brief.hints.notes, *command.notes, *repaired.notes))),
+            notes=tuple(
+                dict.fromkeys(
+                    (
+                        *words.notes,
+                        *brief.hints.notes,
+                        *command.notes,
+                        *repaired.notes,
+                        *_left_out(playbook, knobs, repaired, request),
+                    )
+                )
+            ),
         )
 
     def _fall_back(self, error: ModelError, brief: Brief) -> Proposal:
@@ -178,6 +188,16 @@ class ModelStrategist:
             raise RequestNotUnderstood(message, unclear.hint) from error
         note = f"The model made no usable plan ({error.message}); the built-in playbook made this one."
         return replace(proposal, notes=(note, *proposal.notes))
+
+
+def _left_out(playbook: Playbook, offered: Sequence[Knob], repaired: Repaired, request: TuningRequest) -> Iterator[str]:
+    """What the playbook would turn and the model did not choose; silent when the user chose the knobs."""
+    chosen = {action.param for action in repaired.plan.action_space}
+    dropped = {what for what, _ in repaired.dropped}
+    on_offer = {knob.name for knob in offered} - chosen - dropped
+    left = [entry.name for entry in playbook.knobs if entry.name in on_offer]
+    if left and not request.knobs:
+        yield f"The built-in playbook would turn these too: {', '.join(left)}."
 
 
 def _typed(command: str) -> tuple[str, ...]:
