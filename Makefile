@@ -5,7 +5,7 @@ PYTHON_FILES := src tests scripts
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-long test-llm check lint types contracts docs bench clean
+.PHONY: help setup demo test coverage test-long test-llm check lint types contracts docs bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ demo: setup ## tune this machine for PostgreSQL, for real, and leave it as it wa
 	@scripts/demo.sh
 
 test: setup check ## everything that must hold before a change goes in
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal
+	$(BIN)/pytest -m "real_host and not long"
+
+coverage: setup ## which lines the tests reach, in this process (80 percent at least)
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal --cov --cov-report=
 	$(BIN)/pytest -m "real_host and not long" --cov --cov-append
 
