@@ -2,6 +2,8 @@
 
 BIN := .venv/bin
 PYTHON_FILES := src tests scripts
+ON_ALL_CORES := OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal
+ON_THE_KERNEL := $(BIN)/pytest -m "real_host and not long"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -17,12 +19,12 @@ demo: setup ## tune this machine for PostgreSQL, for real, and leave it as it wa
 	@scripts/demo.sh
 
 test: setup check ## everything that must hold before a change goes in
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal
-	$(BIN)/pytest -m "real_host and not long"
+	$(ON_ALL_CORES)
+	$(ON_THE_KERNEL)
 
 coverage: setup ## which lines the tests reach, in this process (80 percent at least)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal --cov --cov-report=
-	$(BIN)/pytest -m "real_host and not long" --cov --cov-append
+	$(ON_ALL_CORES) --cov --cov-report=
+	$(ON_THE_KERNEL) --cov --cov-append
 
 test-long: setup ## the tests that take minutes each
 	$(BIN)/pytest -m long

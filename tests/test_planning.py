@@ -5,7 +5,8 @@ from pathlib import Path
 from knobctl import planning
 from knobctl.llm.base import LanguageModel, Usage
 from knobctl.store import Store
-from tests.strategist.scripted_model import Heard, decision, draft, scripted
+from tests.llm.listener import Listener
+from tests.strategist.scripted_model import decision, draft, scripted
 
 
 class Priced:
@@ -35,4 +36,4 @@ def test_past_sessions_of_nobody(tmp_path: Path) -> None:
 def test_the_doubles_fit_the_contract() -> None:
     model, _ = scripted("x", decision("cpu"), draft("vm.swappiness"))
     checked: LanguageModel = model
-    assert checked.think("a", "b", tell=Heard()) == "x"
+    assert checked.think("a", "b", tell=Listener()) == "x"

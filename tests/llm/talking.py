@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from knobctl.config import Config, ModelConfig
-from knobctl.events import Event, StrategistStep
 from knobctl.llm.base import LanguageModel, Rejected, Tool, Turn
 from knobctl.llm.choice import choose_model
 from knobctl.llm.client import open_model
+from tests.llm.listener import Listener
 from tests.llm.scripted_server import ScriptedServer
 
 KEY = "sk-very-secret"
@@ -23,24 +23,6 @@ SCHEMA = {
     "required": ["knob"],
     "additionalProperties": False,
 }
-
-
-class Listener:
-    """Keeps every step that was told."""
-
-    def __init__(self) -> None:
-        self.steps: list[StrategistStep] = []
-
-    def __call__(self, event: Event) -> None:
-        assert isinstance(event, StrategistStep)
-        self.steps.append(event)
-
-    @property
-    def kinds(self) -> list[str]:
-        return [step.step for step in self.steps]
-
-    def texts(self, kind: str) -> list[str]:
-        return [step.text for step in self.steps if step.step == kind]
 
 
 def connect(server: ScriptedServer, model: str | None = COMPATIBLE, **limits: Any) -> LanguageModel:

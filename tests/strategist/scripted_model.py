@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from knobctl.errors import ModelError
-from knobctl.events import Event, StrategistStep
 from knobctl.llm.conversation import Call, Conversation, Question, Reply
 
 Entry = str | dict[str, Any] | Call | Reply | Exception
@@ -54,20 +53,6 @@ def scripted(*script: Entry) -> tuple[Conversation, ScriptedLine]:
     """A model with this script, and its line."""
     line = ScriptedLine(script)
     return Conversation(line, requests=50, tokens=1_000_000), line
-
-
-class Heard:
-    """Keeps every step that was told."""
-
-    def __init__(self) -> None:
-        self.steps: list[StrategistStep] = []
-
-    def __call__(self, event: Event) -> None:
-        assert isinstance(event, StrategistStep)
-        self.steps.append(event)
-
-    def texts(self, kind: str) -> list[str]:
-        return [step.text for step in self.steps if step.step == kind]
 
 
 def decision(workload: str = "none", intent: str = "optimize", thought: str = "It is plain.") -> dict[str, Any]:

@@ -10,17 +10,18 @@ from knobctl.llm.base import Turn
 from knobctl.safety import SafetyValidator
 from knobctl.strategist import Proposal, TuningRequest
 from knobctl.strategist.model_strategist import ModelStrategist
+from tests.llm.listener import Listener
 from tests.strategist.machine import Machine
-from tests.strategist.scripted_model import Entry, Heard, ScriptedLine, call, decision, draft, scripted
+from tests.strategist.scripted_model import Entry, ScriptedLine, call, decision, draft, scripted
 
 POSTGRESQL = "optimize this system for a PostgreSQL database"
 
 
 def propose(
     machine: Machine, text: str, *script: Entry, required: bool = False, **options: Any
-) -> tuple[Proposal, ScriptedLine, Heard]:
+) -> tuple[Proposal, ScriptedLine, Listener]:
     model, line = scripted(*script)
-    heard = Heard()
+    heard = Listener()
     strategist = ModelStrategist(model, tell=heard, required=required)
     request = TuningRequest(text, **options)
     return strategist.propose(request, machine.facts, machine.states, machine.catalogue), line, heard
@@ -211,9 +212,9 @@ def test_a_command_that_only_a_shell_understands_is_not_the_models_to_mend(machi
 def test_what_was_understood_already_is_not_asked_again(machine: Machine) -> None:
     model, _ = scripted("x", decision("postgresql-write"))
     parts = (machine.facts, machine.states, machine.catalogue)
-    understood = ModelStrategist(model, tell=Heard()).understand(POSTGRESQL, *parts)
+    understood = ModelStrategist(model, tell=Listener()).understand(POSTGRESQL, *parts)
     model, line = scripted(draft("vm.dirty_ratio"))
-    strategist = ModelStrategist(model, tell=Heard(), understood=understood)
+    strategist = ModelStrategist(model, tell=Listener(), understood=understood)
     assert strategist.propose(TuningRequest(POSTGRESQL), *parts).source.startswith("model:")
     assert len(line.questions) == 1
 

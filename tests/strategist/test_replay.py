@@ -19,9 +19,9 @@ from knobctl.safety import SafetyValidator
 from knobctl.strategist import TuningRequest
 from knobctl.strategist.model_strategist import ModelStrategist
 from knobctl.target import HostFacts
+from tests.llm.listener import Listener
 from tests.llm.scripted_server import Raw, Status, scripted_server
 from tests.llm.talking import connect
-from tests.strategist.scripted_model import Heard
 
 FOLDER = Path(__file__).parent.parent / "replay" / "strategist"
 RECORDS = sorted(FOLDER.glob("[0-9]*.json"))
@@ -54,7 +54,7 @@ def test_the_same_words_make_the_same_plan(path: Path) -> None:
     expected = record["outcome"]
     facts, states = machine()
     with scripted_server([reply(exchange) for exchange in record["exchanges"]]) as server:
-        strategist = ModelStrategist(connect(server), tell=Heard())
+        strategist = ModelStrategist(connect(server), tell=Listener())
         proposal = strategist.propose(TuningRequest(expected["request"]), facts, states, catalogue())
     SafetyValidator(catalogue(), facts, states).validate(proposal.plan)
     assert proposal.source.partition(":")[0] == expected["source"].partition(":")[0]

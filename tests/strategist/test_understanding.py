@@ -11,12 +11,13 @@ from knobctl.strategist.choice import read_choice
 from knobctl.strategist.files import playbooks
 from knobctl.strategist.request import read_request
 from knobctl.strategist.understanding import Intent, Understanding, understand
-from tests.strategist.scripted_model import Entry, Heard, ScriptedLine, decision, scripted
+from tests.llm.listener import Listener
+from tests.strategist.scripted_model import Entry, ScriptedLine, decision, scripted
 
 
-def understood(text: str, *script: Entry, **more: Any) -> tuple[Understanding, ScriptedLine, Heard]:
+def understood(text: str, *script: Entry, **more: Any) -> tuple[Understanding, ScriptedLine, Listener]:
     model, line = scripted(*script)
-    heard = Heard()
+    heard = Listener()
     hints = read_request(text)
     result = understand(model, text, hints, read_choice(hints, (), False), (), tell=heard, **more)
     return result, line, heard

@@ -25,6 +25,7 @@ from knobctl.store import Result
 from knobctl.strategist.files import playbooks
 from knobctl.strategist.knob_table import tunable
 from knobctl.strategist.prompt import machine_lines
+from knobctl.strategist.repair_knobs import find_knob
 from knobctl.strategist.wording import found
 from knobctl.target import HostFacts
 
@@ -112,7 +113,7 @@ def _named(question: str, catalogue: Catalogue) -> tuple[list[Knob], list[str], 
     """The knobs that a question names, sentences about names that are no knob, and the rest of the question."""
     words = [match for match in _WORD.finditer(question) if match.group(0).strip("./-")]
     names = [match.group(0).rstrip("./-").lower() for match in words]
-    suffixes, areas = _suffixes(catalogue), {knob.name.partition(".")[0] for knob in catalogue}
+    areas = {knob.name.partition(".")[0] for knob in catalogue}
     knobs: dict[str, Knob] = {}
     strangers = []
     rest, place = question, 0
@@ -121,7 +122,7 @@ def _named(question: str, catalogue: Catalogue) -> tuple[list[Knob], list[str], 
             (
                 (size, knob)
                 for size in range(min(_LONGEST_NAME, len(names) - place), 0, -1)
-                if (knob := _knob_of(names[place : place + size], catalogue, suffixes)) is not None
+                if (knob := _knob_of(names[place : place + size], catalogue)) is not None
             ),
             (1, None),
         )
@@ -135,25 +136,18 @@ def _named(question: str, catalogue: Catalogue) -> tuple[list[Knob], list[str], 
     return list(knobs.values()), strangers, rest
 
 
-def _knob_of(words: Sequence[str], catalogue: Catalogue, suffixes: Mapping[str, Knob]) -> Knob | None:
+def _knob_of(words: Sequence[str], catalogue: Catalogue) -> Knob | None:
     """``vm.dirty_ratio``, ``dirty_ratio``, ``dirty ratio``, ``read ahead``, ``transparent huge pages``."""
     spellings = ["_".join(words)]
     if len(words) > 1:
         spellings += ["".join(words), "_".join([*words[:-2], words[-2] + words[-1]])]
     for name in spellings:
         if name not in _document()["everyday"]:
-            knob = catalogue.find(name) or suffixes.get(name)
+            # A last part that looks like an everyday word names no knob by itself.
+            knob = find_knob(name, catalogue)[0] if "_" in name else catalogue.find(name)
             if knob is not None:
                 return knob
     return None
-
-
-def _suffixes(catalogue: Catalogue) -> dict[str, Knob]:
-    """Last parts of names that only one knob has, and that no everyday word looks like."""
-    counted: dict[str, list[Knob]] = {}
-    for knob in catalogue:
-        counted.setdefault(knob.name.rpartition(".")[2].partition("[")[0].replace("-", "_").lower(), []).append(knob)
-    return {suffix: knobs[0] for suffix, knobs in counted.items() if len(knobs) == 1 and "_" in suffix}
 
 
 def _stranger(name: str, catalogue: Catalogue) -> str:

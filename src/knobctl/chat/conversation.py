@@ -18,11 +18,12 @@ from knobctl.llm.base import LanguageModel
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
 from knobctl.report.knob_view import describe_knob, describe_knobs
+from knobctl.report.session_view import session_line
 from knobctl.report.status_view import describe_status, read_status
 from knobctl.report.summary import next_step, summarize, verdict_lines
-from knobctl.report.wording import SIMULATED, one_line, percent
+from knobctl.report.wording import SIMULATED, one_line
 from knobctl.safety import SafePlan
-from knobctl.store import Result, SessionRecord, Store
+from knobctl.store import Result, Store
 from knobctl.strategist.model_strategist import ModelStrategist
 from knobctl.strategist.understanding import Intent, Understanding
 from knobctl.target import Target
@@ -222,7 +223,7 @@ class Conversation:
 
     def _say_sessions(self) -> None:
         records = self._record().sessions(_SHOWN_SESSIONS)
-        self._dialogue.say("\n".join(map(_session_line, records)) or "no session is recorded yet")
+        self._dialogue.say("\n".join(map(session_line, records)) or "no session is recorded yet")
 
     def _say_report(self, reference: str) -> None:
         record = self._record().session(reference)
@@ -262,11 +263,3 @@ class Conversation:
         """Of the latest finished session on this target."""
         records = self._store.sessions(_SHOWN_SESSIONS) if self._store is not None else ()
         return next((each.result for each in records if each.result and each.target == self._target.name), None)
-
-
-def _session_line(record: SessionRecord) -> str:
-    result = record.result
-    outcome = str(result.verdict) if result else record.status
-    gain = percent(result.improvement) if result and result.verdict is Verdict.IMPROVED else ""
-    simulated = f" {SIMULATED}" if record.simulated else ""
-    return f"{record.id}  {outcome:<12} {gain:>9}  {record.trials:>3} trials  {one_line(record.workload)}{simulated}"

@@ -21,7 +21,7 @@ from knobctl.agent.places import write_atomically
 from knobctl.chat.words import typed
 from knobctl.errors import Interrupted
 from knobctl.events import Event, EventSink, PhaseStarted, SessionStarted, StrategistStep
-from knobctl.report.narration import NORMAL, VERBOSE, Narrator
+from knobctl.report.narration import Narrator, level_of
 from knobctl.report.terminal import LineView, terminal_view
 from knobctl.report.wording import one_line
 from knobctl.store.masking import mask_secrets
@@ -227,7 +227,7 @@ class _Showing:
         self._live = live
         self._interrupts = interrupts
         self._verbose = verbose
-        self._tell: EventSink = LineView(Narrator(VERBOSE if verbose else NORMAL), sys.stderr)
+        self._tell: EventSink = LineView(Narrator(level_of(verbose=verbose)), sys.stderr)
         self._last = ""
 
     def __call__(self, event: Event) -> None:

@@ -24,6 +24,7 @@ from knobctl.persist import (
     require_complete,
 )
 from knobctl.report.conversation_view import conversation_document, describe_conversation
+from knobctl.report.session_view import session_line
 from knobctl.report.status_view import describe_status, read_status
 from knobctl.report.summary import summarize
 from knobctl.store import SessionRecord, Store
@@ -137,12 +138,7 @@ def sessions_command(limit: int, as_json: bool) -> int:
         put([_brief(record) for record in records])
         return 0
     for record in records:
-        brief = _brief(record)
-        gain = f"{brief['improvement']:+.1f} %" if brief["improvement"] is not None else ""
-        simulated = " SIMULATED" if record.simulated else ""
-        answer(
-            f"{record.id}  {brief['outcome']:<12} {gain:>9}  {record.trials:>3} trials  {record.workload}{simulated}"
-        )
+        answer(session_line(record))
     if not records:
         answer('no session is recorded yet; begin with: knobctl tune "optimize this system for a PostgreSQL database"')
     return 0

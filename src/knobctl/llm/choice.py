@@ -48,9 +48,9 @@ class ModelChoice:
     name: str
     base_url: str | None = None
     key: str | None = field(default=None, repr=False)
-    timeout: float = 300.0
-    requests: int = 60
-    tokens: int = 300_000
+    timeout: float = ModelConfig.timeout
+    requests: int = ModelConfig.requests
+    tokens: int = ModelConfig.tokens
 
     def __str__(self) -> str:
         place = f" at {self.base_url}" if self.base_url else ""

@@ -89,7 +89,7 @@ def from_names(
             "`knobctl knobs` lists the knobs.",
         )
     notes = [
-        f"{name}: {reason}." for name in chosen if name in named and (reason := _without_effect(chosen[name], facts))
+        f"{name}: {reason}." for name in chosen if name in named and (reason := without_effect(chosen[name], facts))
     ]
     notes += [
         f"{knob.name} is tuned because you named it: {knob.risk_reason}" for knob in chosen.values() if knob.risk_reason
@@ -184,7 +184,8 @@ def _untunable(knob: Knob, state: KnobState | None) -> str:
     return ""
 
 
-def _without_effect(knob: Knob, facts: HostFacts) -> str:
+def without_effect(knob: Knob, facts: HostFacts) -> str:
+    """Why a knob that can be tuned changes nothing on this machine; empty when it may change something."""
     if knob.name in _NEEDS_SWAP and not facts.swap_bytes:
         return "this machine has no swap, so it changes nothing"
     return ""
@@ -192,12 +193,13 @@ def _without_effect(knob: Knob, facts: HostFacts) -> str:
 
 def useless(knob: Knob, facts: HostFacts, states: Mapping[str, KnobState]) -> str:
     """Why it is no use to tune a knob on this machine; empty when there is no reason."""
-    return _untunable(knob, states.get(knob.name)) or _without_effect(knob, facts)
+    return _untunable(knob, states.get(knob.name)) or without_effect(knob, facts)
 
 
-def offered(knob: Knob, state: KnobState) -> tuple[str, ...]:
-    """The choices of a knob that this kernel offers."""
-    return tuple(choice for choice in knob.choices if not state.choices or choice in state.choices)
+def offered(knob: Knob, state: KnobState | None) -> tuple[str, ...]:
+    """The choices of a knob that this kernel offers; all that the catalogue has when nothing is known of it."""
+    there = state.choices if state is not None else ()
+    return tuple(choice for choice in knob.choices if not there or choice in there)
 
 
 def spec_of(knob: Knob, entry: PlaybookKnob, facts: HostFacts, states: Mapping[str, KnobState]) -> ActionSpec:

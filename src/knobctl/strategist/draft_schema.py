@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knobctl.knobs import Knob, KnobState
-from knobctl.strategist.knob_table import offered
+from knobctl.strategist.actions import offered
 
 MOST_KNOBS = 8
 _TEXT = {"type": "string"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob
+from knobctl.strategist.actions import offered, without_effect
 from knobctl.strategist.files import Playbook
 from knobctl.strategist.reply import one_line
 from knobctl.target import HostFacts
@@ -70,7 +71,7 @@ def shortlist(
         for knob in usable.values()
         if near[area_of(knob)]
         and knob.effect != "cold"
-        and (facts is None or facts.swap_bytes or not _of_swap(knob))
+        and (facts is None or not without_effect(knob, facts))
         and not (knob.twin and _is_off(knob, states))
     ]
     others.sort(key=lambda knob: -near[area_of(knob)])  # stable: catalogue order within an area
@@ -109,12 +110,6 @@ def span(knob: Knob, facts: HostFacts | None, state: KnobState | None) -> str:
     return f"{text} {knob.unit}".rstrip()
 
 
-def offered(knob: Knob, state: KnobState | None) -> Sequence[str]:
-    """The choices of a knob that this kernel has too."""
-    there = state.choices if state is not None and state.choices else knob.choices
-    return tuple(choice for choice in knob.choices if choice in there)
-
-
 def explain(
     name: str, facts: HostFacts, states: Mapping[str, KnobState], catalogue: Catalogue
 ) -> tuple[str, str | None]:
@@ -141,7 +136,3 @@ def explain(
 def _is_off(knob: Knob, states: Mapping[str, KnobState] | None) -> bool:
     state = states.get(knob.name) if states else None
     return state is None or not state.value
-
-
-def _of_swap(knob: Knob) -> bool:
-    return knob.name in ("vm.swappiness", "vm.page-cluster", "swap.vma_ra_enabled")
