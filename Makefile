@@ -55,8 +55,8 @@ clean: ## remove caches and build results; .venv stays
 	rm -rf .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# What runs on a bare python3 on the target: two rooms, without the two files that stay with the main program.
-AGENT_FILES = $(filter-out %/pack.py %/files.py,$(wildcard src/knobctl/agent/*.py src/knobctl/knobs/*.py))
+# What runs on a bare python3: three rooms, without the file that stays with the main program.
+AGENT_FILES = $(filter-out %/files.py,$(wildcard src/knobctl/agent/*.py src/knobctl/permanent/*.py src/knobctl/knobs/*.py))
 
 $(BIN)/ruff $(BIN)/mypy $(BIN)/lint-imports $(BIN)/knobctl:
 	@scripts/setup.sh

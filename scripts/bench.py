@@ -26,7 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from knobctl import pipeline
-from knobctl.agent.facts import collect
+from knobctl.target.facts import collect
 from knobctl.events import Event, TrialDone
 from knobctl.pipeline import Settings
 from knobctl.plan import plan_from

@@ -1,8 +1,13 @@
-"""What holds for the whole test run: which tests can run here, and that the kernel is left as it was found."""
+"""What holds for the whole test run: which tests can run here, and that the kernel is left as it was found.
+
+A process of its own, ``scripts/watch_knobs.py``, watches the kernel from before the first test until after the last.
+What it saw is one line of the run's summary; what it objects to fails the run.
+"""
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +22,10 @@ RESTORE_GRACE_SECONDS = 5.0  # what a restore may take after the main program wa
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+WITNESS = pytest.StashKey[subprocess.Popen[str]]()
+TESTIMONY = pytest.StashKey[list[str]]()
+WITNESS_SECONDS = 30.0  # what its last look and its report may take
 
 MODEL_VARIABLES = {
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CREDENTIALS_DIRECTORY", "KNOBCTL_MODEL", "OLLAMA_HOST",
@@ -38,6 +47,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("real_host"):
                 item.add_marker(pytest.mark.skip(reason=obstacle))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Calls the witness, once for all processes of the run, and lets it take its first look."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    script = Path(kernel_settings.__file__).with_name("watch_knobs.py")
+    cache = getattr(session.config, "cache", None)  # absent with `-p no:cacheprovider`
+    report = ["--report", str(cache.mkdir("watch_knobs") / "report.json")] if cache else []
+    witness = subprocess.Popen(
+        [sys.executable, str(script), *report],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,  # Ctrl-C is for the tests; the witness ends when its input does
+    )  # fmt: skip
+    assert witness.stdout is not None
+    session.config.stash[WITNESS] = witness
+    session.config.stash[TESTIMONY] = [witness.stdout.readline()]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    witness = session.config.stash.get(WITNESS, None)
+    if witness is None:
+        return
+    session.config.stash[TESTIMONY] += witness.communicate(timeout=WITNESS_SECONDS)[0].splitlines()
+    if witness.returncode != 0 and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if WITNESS not in config.stash:
+        return
+    *before, last = config.stash[TESTIMONY]
+    if config.stash[WITNESS].returncode == 0:
+        terminalreporter.write_line(f"kernel: {last}")
+        return
+    terminalreporter.write_sep("=", "the witness of the kernel objects", red=True, bold=True)
+    for line in (*before, last):
+        terminalreporter.write_line(line.rstrip(), red=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""The test run's own guard: a test that leaves a kernel setting behind fails the run."""
+"""The test run's own guards: a test that leaves a kernel setting behind fails the run, and so does the witness."""
 
 from __future__ import annotations
 
@@ -19,10 +19,22 @@ def differences(before, after):
     return [f"{path} was {before[path]} and is {after[path]}" for path in before if before[path] != after[path]]
 """
 
+WITNESS = """
+import pathlib, sys
+
+print("watching 1 knob", flush=True)
+sys.stdin.read()
+objections = pathlib.Path("objections")
+print(objections.read_text() if objections.exists() else "", end="")
+print("watched 1 knob")
+sys.exit(objections.exists())
+"""
+
 
 def run_session(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
     shutil.copy(HERE / "conftest.py", folder / "conftest.py")
     (folder / "kernel_settings.py").write_text(SETTINGS)
+    (folder / "watch_knobs.py").write_text(WITNESS)
     (folder / "swappiness").write_text("60")
     (folder / "test_one.py").write_text(test)
     return subprocess.run(
@@ -48,3 +60,13 @@ def test_a_restore_that_takes_a_second_is_waited_for(tmp_path: Path) -> None:
     )
     done = run_session(tmp_path, late)
     assert done.returncode == 0, done.stdout
+    assert "kernel: watched 1 knob\n" in done.stdout
+    assert "objects" not in done.stdout
+
+
+def test_what_the_witness_objects_to_fails_the_run(tmp_path: Path) -> None:
+    done = run_session(tmp_path, "def test_one():\n    open('objections', 'w').write('vm.swappiness was 250\\n')\n")
+    assert done.returncode == 1
+    assert "1 passed" in done.stdout
+    assert "= the witness of the kernel objects =" in done.stdout
+    assert "\nwatching 1 knob\nvm.swappiness was 250\nwatched 1 knob\n" in done.stdout

@@ -15,6 +15,7 @@ import pytest
 from knobctl import pipeline
 from knobctl.errors import (
     BenchmarkBroken,
+    HealthStop,
     Interrupted,
     KnobChangedByOther,
     KnobctlError,
@@ -42,6 +43,7 @@ from knobctl.knobs import Value
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, plan_from
+from knobctl.report.narration import Narrator
 from knobctl.safety import Consent
 from knobctl.store import Result, Store
 from knobctl.target.base import KnobRestore, RestoreReport
@@ -462,6 +464,39 @@ def test_a_benchmark_that_breaks_during_the_search_ends_it(store: Store) -> None
     assert store.session("last").trials == 10, "eight that worked, the one that failed, and the second look"
 
 
+def test_a_machine_in_trouble_ends_the_run_restored_and_recorded(store: Store) -> None:
+    short = "available memory 212 MiB is below 492 MiB"
+
+    def guarded(configuration: Mapping[str, Value]) -> float:
+        if number(configuration) > 100:
+            raise HealthStop(short)
+        return 1000.0 + number(configuration)
+
+    hill = Hill(1, guarded)
+    error, events = fail(store, SimulatedTarget(hill, noise=0.01), plan_for(hill), HealthStop)
+    assert error.exit_code == 4
+    assert error.message == f"the health guard tripped 3 times; the last time: {short}"
+    assert events[-1] == MachineRestored(True, 1)
+    record = store.session("last")
+    assert (record.status, record.reason) == ("failed", error.message)
+    trials = store.trials(record.id)
+    assert [trial.failure for trial in trials if trial.score is None] == [short] * 3
+    assert trials[-1].failure == short, "the trial that ends the run is in the record too"
+    told = [line.text for event in events for line in Narrator().lines(event) if "FAILED" in line.text]
+    assert len(told) == 3
+    assert all(f"FAILED: {short}" in line for line in told)
+
+
+def test_a_machine_that_is_in_trouble_by_itself_is_not_tuned(store: Store) -> None:
+    def guarded(configuration: Mapping[str, Value]) -> float:
+        raise HealthStop("312 MiB free in /var/tmp is below 512 MiB")
+
+    hill = Hill(1, guarded)
+    error, _ = fail(store, SimulatedTarget(hill), plan_for(hill), HealthStop)
+    assert error.message.endswith("tripped at the default configuration: 312 MiB free in /var/tmp is below 512 MiB")
+    assert store.session("last").trials == 1
+
+
 @pytest.mark.parametrize("run", [0, 3, 7, 14])
 def test_an_interruption_restores_and_is_recorded(store: Store, run: int) -> None:
     def press(number_of_run: int, configuration: Mapping[str, Value]) -> float:
@@ -523,7 +558,7 @@ def test_a_knob_that_is_not_back_is_what_is_said_whatever_else_happened(store: S
     error, events = fail(store, Stuck(hill, noise=0.01), plan_for(hill), RestoreIncomplete)
     assert error.exit_code == 5
     assert error.message == "1 kernel setting(s) could not be put back"
-    assert error.hint == "Paste as root: echo '0' > /proc/sys/demo/k0"
+    assert error.hint == "Paste as root: sysctl -w demo.k0=0"
     assert events[-1] == MachineRestored(False, 2, left=("echo '0' > /proc/sys/demo/k0",))
     assert store.session("last").status == "failed"
 

@@ -15,6 +15,7 @@ KnobctlError                      1   something went wrong; the message says wha
 ├── StoreError                    1   a record could not be written or read
 ├── ModelError                    1   the language model could not be used
 ├── SafetyStop                    4   a guard tripped during the run; the machine was restored
+│   ├── HealthStop                4   the machine was in trouble, and going on would not have helped it
 │   └── KnobChangedByOther        4   somebody else changed a knob during the run
 ├── RestoreIncomplete             5   a knob is not back: look now
 ├── PreflightRefused              6   the run was not started: too noisy, or another tuner owns the machine
@@ -103,6 +104,13 @@ class SafetyStop(KnobctlError):
     """A guard tripped during the run; the machine was restored."""
 
     exit_code = 4
+
+
+class HealthStop(SafetyStop):
+    """The target's health guard tripped where the run cannot go on: too often, or where no configuration is to blame.
+
+    The knobs are at what was found.
+    """
 
 
 class KnobChangedByOther(SafetyStop):

@@ -214,7 +214,7 @@ def _run(
         )
     )
     try:
-        target.open(session)
+        target.open(session, [tuned.knob.name for tuned in plan.knobs])
         try:
             refuse_other_defaults(plan, target)
             tuning.prepare()
@@ -273,9 +273,7 @@ def _close(target: Target, tell: EventSink) -> RestoreReport:
     """
     tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
     report = target.close()
-    left = tuple(
-        f"echo '{knob.found}' > {knob.path}" for knob in report.knobs if knob.outcome not in ("held", "drifted")
-    )
+    left = tuple(knob.command for knob in report.knobs if knob.outcome == "failed")
     drifted = tuple(knob.path for knob in report.knobs if knob.outcome == "drifted")
     tell(MachineRestored(report.complete, len(report.knobs), drifted, left))
     if left:

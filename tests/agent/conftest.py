@@ -37,7 +37,7 @@ def kernel(root: Path, catalogue: Catalogue) -> FileKernel:
 @pytest.fixture
 def places(root: Path) -> Places:
     found = Places(str(root))
-    found.make()
+    os.close(found.prepare())
     return found
 
 

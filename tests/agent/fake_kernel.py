@@ -72,30 +72,75 @@ RECORDS = {
 QUANTITIES = {"memory_bytes": 4 << 30, "memory_kib": 4 << 20, "memory_pages": 1 << 20, "cores": 2}
 
 
-class FileKernel(Kernel):
-    """Plain files that behave like the kernel where it matters: twins, brackets, side effects, rounding."""
+BESIDE = {
+    "/proc/sys/vm/dirty_ratio": "/proc/sys/vm/dirty_bytes",
+    "/proc/sys/vm/dirty_bytes": "/proc/sys/vm/dirty_ratio",
+    "/sys/kernel/mm/transparent_hugepage/enabled": "/proc/sys/vm/min_free_kbytes",
+}
+"""The file that the kernel changes by itself when one is written."""
 
-    refuse: dict[str, OSError]
-    log: list[tuple[str, str]]
+
+class Crash(BaseException):
+    """The process that writes is gone, as after ``kill -9``."""
+
+
+class FileKernel(Kernel):
+    """Plain files that behave like the kernel where it matters: twins, brackets, side effects, rounding.
+
+    Attributes:
+        refuse: What every write to a path is answered with.
+        refusals: What the next writes to a path are answered with, one each.
+        crooked: What the next writes to a path leave in place of what they were given, one each.
+        crash_in: Writes until the writing process is gone; None for never.
+        crash_late: It is gone after the write that counts has acted, and not before.
+        dead: It is gone: whatever it asks for next, it is not there to get it.
+        log: Every write that was not refused.
+    """
 
     def __init__(self, catalogue: Catalogue, root: str) -> None:
         super().__init__(catalogue, root)
         self.disk = "vda"
-        self.refuse = {}
-        self.log = []
+        self.refuse: dict[str, OSError] = {}
+        self.refusals: dict[str, list[OSError]] = {}
+        self.crooked: dict[str, list[str]] = {}
+        self.crash_in: int | None = None
+        self.crash_late = False
+        self.dead = False
+        self.log: list[tuple[str, str]] = []
+
+    def read(self, path: str) -> str:
+        if self.dead:
+            raise Crash
+        return super().read(path)
 
     def write(self, path: str, text: str) -> None:
+        if self.crash_in is not None:
+            self.crash_in -= 1
+            self.dead = self.crash_in < 0
+        if self.dead and not self.crash_late:
+            raise Crash
         if path in self.refuse:
             raise self.refuse[path]
+        if self.refusals.get(path):
+            raise self.refusals[path].pop()
         self.log.append((path, text))
-        if path.endswith("dirty_ratio"):
-            super().write("/proc/sys/vm/dirty_bytes", "0")
-        elif path.endswith("dirty_bytes"):
-            if text == "0":
-                raise OSError(22, "Invalid argument")
-            super().write("/proc/sys/vm/dirty_ratio", "0")
+        self.store(path, self.crooked[path].pop() if self.crooked.get(path) else text)
+        if self.dead:
+            raise Crash
+
+    def revive(self) -> None:
+        """Another process goes on, and nothing kills that one."""
+        self.crash_in, self.crash_late, self.dead = None, False, False
+
+    def store(self, path: str, text: str) -> None:
+        """What the kernel makes of a write, whoever writes; an administrator's shell writes here."""
+        beside = BESIDE.get(path, "")
+        if path.endswith("dirty_bytes") and text == "0":
+            raise OSError(22, "Invalid argument")
+        if path.endswith(("dirty_ratio", "dirty_bytes")):
+            super().write(beside, "0")
         elif path.endswith("transparent_hugepage/enabled"):
-            super().write("/proc/sys/vm/min_free_kbytes", "67584" if text == "never" else "90112")
+            super().write(beside, "67584" if text == "never" else "90112")
             text = " ".join(f"[{word}]" if word == text else word for word in ("always", "madvise", "never"))
         elif path.endswith("read_ahead_kb"):
             text = str(int(text) // 4 * 4)

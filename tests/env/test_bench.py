@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from knobctl.env import Bench
-from knobctl.errors import KnobChangedByOther, RestoreIncomplete, SafetyStop, ServiceFailed
+from knobctl.env.bench import MOST_TRIPS
+from knobctl.errors import HealthStop, KnobChangedByOther, RestoreIncomplete, SafetyStop, ServiceFailed
 from knobctl.events import Event, Progress, TrialDone, TrialStarted
 from knobctl.knobs import Bound, Catalogue, Knob, Value
 from knobctl.plan import plan_from
@@ -19,6 +20,7 @@ from knobctl.workload.base import ProgressCallback
 from knobctl.workload.simulated import SurfaceWorkload
 
 METRIC = "transactions_per_second"
+SHORT = "available memory 212 MiB is below 492 MiB"
 
 
 def knob(name: str, effect: str = "hot", affects: tuple[str, ...] = ()) -> Knob:
@@ -75,6 +77,7 @@ class Benchmark(SurfaceWorkload):
         self.calls: list[str] = []
         self.broken = ""
         self.printed: dict[str, float] | None = None
+        self.trips_in = ""
 
     def restart(self) -> None:
         self._call("restart")
@@ -85,10 +88,16 @@ class Benchmark(SurfaceWorkload):
     def run(self, on_progress: ProgressCallback | None = None) -> Measurement:
         self.calls.append("run")
         measurement = super().run(on_progress)
+        if self.trips_in == "run":
+            return Measurement(
+                {}, measurement.machine, failure=f"the health guard ended the run: {SHORT}", tripped=SHORT
+            )
         return measurement if self.printed is None else Measurement(self.printed)
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
+        if self.trips_in == name:
+            raise HealthStop(f"psql failed: the health guard ended it: {SHORT}")
         if self.broken == name:
             raise ServiceFailed(f"the server did not\n{name}", "Look at its log.")
 
@@ -281,3 +290,96 @@ def test_the_best_of_the_search_is_compared_with_all_runs_of_the_default(lab: La
     lab.bench.measure({"demo.a": 77}, "search")
     assert lab.bench.default_score() == pytest.approx(30.0)
     assert lab.bench.best_percent() == pytest.approx(100.0)
+
+
+# --- the health guard
+
+
+def trip(lab: Lab, configuration: Mapping[str, Value] | None, where: str = "run") -> None:
+    lab.benchmark.trips_in = where
+    lab.bench.measure(configuration, "search")
+    lab.benchmark.trips_in = ""
+
+
+def test_a_run_that_the_health_guard_ended_is_a_failed_trial_at_a_machine_as_it_was_found(lab: Lab) -> None:
+    lab.bench.measure(None, "baseline")
+    trip(lab, {"demo.a": 20, "demo.b": 30})
+    trial = lab.bench.trials[-1]
+    assert trial.score is None
+    assert trial.configuration == {"demo.a": 20, "demo.b": 30}
+    assert trial.failure == f"the health guard ended the run: {SHORT}"
+    assert trial.machine["cpu_utilization"] > 0
+    assert lab.machine.calls[-1] == "restore"
+    assert lab.bench.current == {"demo.a": 10, "demo.b": 10, "demo.cold": 10}
+    assert lab.machine.probe(["demo.b"])["demo.b"].value == 10
+    assert lab.writes({"demo.a": 20}) == [{"demo.a": 20}], "what was set before the trip is known to be gone"
+
+
+@pytest.mark.parametrize("cold", [10, 50])
+def test_after_a_trip_the_services_are_started_anew(lab: Lab, cold: int) -> None:
+    lab.bench.measure(None, "baseline")
+    trip(lab, {"demo.a": 20, "demo.cold": 50})
+    lab.benchmark.calls.clear()
+    lab.bench.measure({"demo.a": 30, "demo.cold": cold}, "search")
+    lab.bench.measure({"demo.a": 40, "demo.cold": cold}, "search")
+    assert lab.benchmark.calls == ["restart", "reset", "run", "reset", "run"]
+
+
+@pytest.mark.parametrize("where", ["restart", "reset"])
+def test_a_trip_while_a_trial_is_made_ready_is_a_trip_too(lab: Lab, where: str) -> None:
+    lab.bench.measure(None, "baseline")
+    lab.benchmark.calls.clear()
+    trip(lab, {"demo.a": 20, "demo.cold": 50}, where)
+    assert lab.benchmark.calls[-1] == where
+    assert lab.bench.trials[-1].failure == f"psql failed: the health guard ended it: {SHORT}"
+    assert lab.bench.current == {"demo.a": 10, "demo.b": 10, "demo.cold": 10}
+    assert lab.machine.probe(["demo.a"])["demo.a"].value == 10
+
+
+def test_the_third_trip_ends_the_run_after_it_is_recorded(lab: Lab) -> None:
+    lab.bench.measure(None, "baseline")
+    assert MOST_TRIPS == 3
+    trip(lab, {"demo.a": 20})
+    lab.bench.measure({"demo.a": 30}, "search")
+    trip(lab, {"demo.a": 40}, "reset")
+    with pytest.raises(HealthStop) as caught:
+        trip(lab, {"demo.a": 50})
+    assert caught.value.message == f"the health guard tripped 3 times; the last time: {SHORT}"
+    assert caught.value.exit_code == 4
+    assert caught.value.hint.startswith("Free memory or disk space, make the benchmark smaller, or narrow the range")
+    assert lab.bench.trials[-1].configuration == {"demo.a": 50}
+    done = lab.events[-1]
+    assert isinstance(done, TrialDone)
+    assert done.trial is lab.bench.trials[-1]
+    assert lab.bench.current["demo.a"] == 10
+    assert lab.machine.probe(["demo.a"])["demo.a"].value == 10
+
+
+def test_a_trip_of_the_first_trial_of_all_ends_the_run(lab: Lab) -> None:
+    with pytest.raises(HealthStop, match=f"the health guard tripped at the default configuration: {SHORT}"):
+        trip(lab, None)
+    assert [trial.failure for trial in lab.bench.trials] == [f"the health guard ended the run: {SHORT}"]
+
+
+def test_a_trip_at_the_default_right_after_a_failure_ends_the_run(lab: Lab) -> None:
+    lab.bench.measure(None, "baseline")
+    trip(lab, None)
+    lab.bench.measure(None, "canary")
+    lab.bench.measure({"demo.a": 77}, "search")
+    with pytest.raises(HealthStop, match="at the default configuration"):
+        trip(lab, {"demo.a": 10})
+    assert len(lab.bench.trials) == 5
+
+
+def test_a_trip_right_after_a_failure_is_not_the_end_when_a_knob_may_be_to_blame(lab: Lab) -> None:
+    lab.bench.measure({"demo.a": 77}, "search")
+    trip(lab, {"demo.a": 20})
+    assert lab.bench.measure(None, "canary").score == 30.0
+
+
+def test_a_knob_that_is_not_back_after_a_trip_is_the_loudest_error(lab: Lab) -> None:
+    lab.bench.measure({"demo.a": 20}, "search")
+    lab.machine.stuck = True
+    with pytest.raises(RestoreIncomplete, match="/proc/sys/demo/a holds 20 and not 10"):
+        trip(lab, {"demo.a": 30})
+    assert lab.bench.trials[-1].failure == f"the health guard ended the run: {SHORT}"

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from knobctl.env import Baseline, OSTuningEnv, make_env
-from knobctl.errors import BenchmarkBroken, KnobChangedByOther, SafetyStop
+from knobctl.errors import BenchmarkBroken, HealthStop, KnobChangedByOther, SafetyStop
 from knobctl.events import Event, Trial, TrialDone
 from knobctl.knobs import Value
 from knobctl.target.simulated import SimulatedTarget
 from tests.env.invented import env_for, number
+
+SHORT = "available memory 212 MiB is below 492 MiB"
 
 
 def at(*places: float) -> np.ndarray:  # type: ignore[type-arg]
@@ -169,6 +171,86 @@ def test_a_guard_that_trips_ends_the_episode_and_says_why() -> None:
     assert info["trial"].failure == "memory ran out"
     assert np.isfinite(float(reward))
     assert kinds(env) == ["baseline", "search"]
+
+
+def in_trouble_above_500(configuration: Mapping[str, Value]) -> float:
+    if number(configuration) > 500:
+        raise HealthStop(SHORT)
+    return 1000.0
+
+
+def test_one_trip_of_the_health_guard_is_a_failed_trial_and_the_next_goes_on() -> None:
+    env = env_for(in_trouble_above_500)
+    env.reset()
+    _, fine, _, _, _ = env.step(at(0.5))
+    observation, reward, terminated, _, info = env.step(at(0.9))
+    assert not terminated
+    assert "safety_stop" not in info
+    assert info["trial"].failure == SHORT
+    assert info["learning_reward"] == -5.0
+    assert float(reward) < float(fine)
+    assert observation[-1] == 0.0, "the knobs are back already"
+    assert kinds(env) == ["baseline", "search", "search", "canary"]
+    assert env.step(at(0.2))[4]["trial"].score == 1000.0
+
+
+def test_the_third_trip_ends_the_episode_and_the_session() -> None:
+    env = env_for(in_trouble_above_500)
+    env.reset()
+    ends = []
+    for place in (0.9, 0.1, 0.8, 0.7):
+        _, _, terminated, _, info = env.step(at(place))
+        ends.append(terminated)
+    assert ends == [False, False, False, True]
+    stop = info["safety_stop"]
+    assert isinstance(stop, HealthStop)
+    assert stop.message == f"the health guard tripped 3 times; the last time: {SHORT}"
+    assert info["trial"] is env.bench.trials[-1]
+    assert info["trial"].configuration == {"demo.k0": 700}
+    assert kinds(env)[-1] == "search", "nothing more is measured"
+    assert env.bench.target.probe(["demo.k0"])["demo.k0"].value == 0
+    measured = len(env.bench.trials)
+    with pytest.raises(HealthStop) as caught:
+        env.reset()
+    assert caught.value is stop
+    with pytest.raises(HealthStop):
+        env.step(at(0.1))
+    assert len(env.bench.trials) == measured
+    env.close()
+
+
+def test_a_trip_at_the_default_after_a_trip_blames_no_configuration() -> None:
+    trouble = [False]
+
+    def score(configuration: Mapping[str, Value]) -> float:
+        trouble[0] = trouble[0] or number(configuration) > 500
+        return 1000.0 if not trouble[0] else in_trouble_above_500({"demo.k0": 501})
+
+    env = env_for(score)
+    env.reset()
+    _, _, terminated, _, info = env.step(at(0.9))
+    assert terminated
+    assert str(info["safety_stop"]) == f"the health guard tripped at the default configuration: {SHORT}"
+    assert info["trial"].configuration == {"demo.k0": 900}
+    assert kinds(env) == ["baseline", "search", "canary"]
+
+
+def test_a_session_that_ends_while_the_default_is_measured_again_ends_the_step() -> None:
+    left = [9]
+
+    def score(configuration: Mapping[str, Value]) -> float:
+        left[0] -= 1
+        return 1000.0 if left[0] >= 0 else in_trouble_above_500({"demo.k0": 501})
+
+    env = env_for(score, max_steps_per_episode=100)
+    env.reset()
+    for _ in range(8):
+        assert not env.step(at(0.5))[2]
+    observation, _, terminated, truncated, info = env.step(at(0.5))
+    assert (terminated, truncated) == (True, False)
+    assert observation in env.observation_space
+    assert set(info) == {"safety_stop"}
+    assert (env.played, kinds(env)[-2:]) == (8, ["control", "canary"])
 
 
 def test_somebody_else_at_the_knobs_stops_everything() -> None:

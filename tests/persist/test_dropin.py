@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knobctl.agent.dropin import command_line, sysctl_key, sysctl_text, tmpfiles_text
+from knobctl.permanent.dropin import command_line, sysctl_key, sysctl_text, tmpfiles_text
 from knobctl.errors import TargetError
 from knobctl.knobs import Catalogue, KnobState, UnknownKnob
 from knobctl.persist import drop_in, find_conflicts

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from knobctl.agent.places import Places, read_json
-from knobctl.agent.processes import started_at
 from knobctl.errors import Busy, KnobChangedByOther, TargetError
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
-from tests.real_host.waiting import children, eventually, running
+from tests.real_host.waiting import children, eventually, running, started_at
 
 pytestmark = pytest.mark.real_host
 

@@ -18,6 +18,14 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return condition()
 
 
+def started_at(pid: int) -> str:
+    """Start time of a process in clock ticks since boot; empty when it does not live. Tells reused ids apart."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
 def running(pattern: str) -> list[int]:
     """Processes whose command line, joined by blanks, matches a regular expression."""
     found = []

@@ -165,6 +165,7 @@ class Played:
     exit_code: int = 0
     timed_out: bool = False
     pace: float = 1.0
+    tripped: str = ""
 
 
 class ScriptedTarget(_NoKnobs):
@@ -215,7 +216,9 @@ class ScriptedTarget(_NoKnobs):
         seconds = command.timeout if played.timed_out else len(lines) * played.pace
         exit_code = -9 if played.timed_out else played.exit_code
         machine = {"cpu_utilization": 50.0} if command.sample else {}
-        return CommandOutcome(exit_code, "\n".join(lines), seconds, played.timed_out, machine=machine)
+        return CommandOutcome(
+            exit_code, "\n".join(lines), seconds, played.timed_out, machine=machine, tripped=played.tripped
+        )
 
     def start(self, service: Service) -> None:
         self.started.append(service)

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from knobctl.errors import WorkloadError
+from knobctl.errors import HealthStop, WorkloadError
 from knobctl.target import CommandOutcome
 from knobctl.workload.sysbench import SysbenchAdapter
-from knobctl.workload.tool import ToolWorkload, failure_of, measure
+from knobctl.workload.tool import RELIEF, ToolWorkload, failure_of, measure
 from tests.workload.captured import captured
 from tests.workload.folder_target import Played, ScriptedTarget
 
 ADAPTER = SysbenchAdapter()
 ARGV = ("sysbench", "cpu", "--time=3", "run")
 EPS = "events_per_second"
+SHORT = "available memory 212 MiB is below 492 MiB"
 
 
 def workload(played: Played, reset_command: tuple[str, ...] = (), **others: Played) -> ToolWorkload:
@@ -99,3 +100,46 @@ def test_the_reset_command_runs_before_a_trial_and_its_failure_is_an_error() -> 
     broken = workload(Played(), ("clean", "all"), clean=Played("no space", exit_code=1))
     with pytest.raises(WorkloadError, match="the reset command failed: clean ended with exit code 1: no space"):
         broken.reset()
+
+
+# --- the health guard
+
+
+def test_a_run_that_the_health_guard_ended_says_why_and_counts_for_nothing() -> None:
+    measurement = workload(Played(captured("sysbench-1.0-cpu-interval"), tripped=SHORT)).run()
+
+    assert measurement.failure == f"the health guard ended the run: {SHORT}"
+    assert measurement.tripped == SHORT
+    assert measurement.metrics == {}
+    assert not measurement.cut_short
+    assert measurement.machine == {"cpu_utilization": 50.0}
+    assert measurement.samples == ((1.0, 7140.93), (2.0, 7112.47), (3.0, 6897.46))
+
+
+@pytest.mark.parametrize("also", [{"stopped": True}, {"timed_out": True}, {}])
+def test_the_guard_is_named_whatever_else_is_said_about_the_end(also: dict[str, bool]) -> None:
+    outcome = CommandOutcome(-9, captured("sysbench-1.0-cpu-interval"), 3.0, tripped=SHORT, **also)
+
+    assert not outcome.ok
+    assert measure(ADAPTER, ARGV, EPS, outcome).failure == f"the health guard ended the run: {SHORT}"
+
+
+def test_an_ordinary_end_is_no_trip() -> None:
+    measurement = workload(Played("Threads started!", exit_code=1)).run()
+
+    assert (measurement.tripped, CommandOutcome(0, "", 1.0).ok) == ("", True)
+
+
+def test_a_command_between_runs_that_the_guard_ended_is_no_failure_of_the_tool() -> None:
+    ended = workload(Played(), ("clean", "all"), clean=Played("half", exit_code=-9, tripped=SHORT))
+
+    with pytest.raises(HealthStop) as caught:
+        ended.reset()
+    assert caught.value.message == f"the reset command failed: the health guard ended it: {SHORT}"
+    assert caught.value.hint == RELIEF
+    with pytest.raises(HealthStop, match=f"clean failed: the health guard ended it: {SHORT}"):
+        ended.attempt(("clean", "some"), 1.0)
+
+
+def test_a_command_whose_failure_does_not_matter_may_fail() -> None:
+    workload(Played(), clean=Played("no", exit_code=1)).attempt(("clean",), 1.0)

@@ -1,7 +1,8 @@
 """The write-ahead journal: what was found, what is about to be written, what was seen afterwards.
 
 One JSON object per line with a checksum. Everything that a restore needs is on the disk (fsync of file and folder)
-before the kernel is touched. A torn last line is dropped: its write had not begun.
+before the kernel is touched. A torn last line is dropped: its write had not begun. The same lines go to the watcher,
+so that a journal that is damaged during the run costs nothing as long as one of the two processes lives.
 """
 
 import errno
@@ -9,7 +10,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from knobctl.agent.places import sync_folder
 
@@ -53,13 +54,15 @@ class Journal:
 
     Args:
         path: Its file; the folder must exist.
+        copy: Called with every line that is on the disk.
 
     Raises:
         OSError: It cannot be created (a full or read-only disk).
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, copy: Optional[Callable[[bytes], None]] = None) -> None:
         self.path = path
+        self._copy = copy
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
         self._torn = False
         sync_folder(os.path.dirname(path))
@@ -70,9 +73,8 @@ class Journal:
         Raises:
             OSError: They could not be written; then nothing may be written to the kernel.
         """
-        data = b"".join(_line(entry) for entry in entries)
-        if self._torn:
-            data = b"\n" + data  # what a full disk cut off must not swallow the next entry
+        lines = b"".join(_line(entry) for entry in entries)
+        data = b"\n" + lines if self._torn else lines  # what a full disk cut off must not swallow the next entry
         self._torn = True
         written = os.write(self._handle, data)
         if written != len(data):
@@ -80,25 +82,35 @@ class Journal:
         self._torn = False
         if durable:
             os.fsync(self._handle)
+        if self._copy is not None:
+            self._copy(lines)
 
     def close(self) -> None:
         """Closes the file and leaves it where it is."""
         os.close(self._handle)
 
 
-def read(path: str) -> Optional[History]:
+def read(path: str, copy: bytes = b"") -> Optional[History]:
     """What a journal says; None when there is none, or when it is empty.
 
+    Args:
+        path: Its file.
+        copy: The same lines as they came another way; they count when the file holds fewer that are whole.
+
     Raises:
-        OSError: It exists and cannot be read.
+        OSError: The file exists and cannot be read, and there is no copy.
     """
     try:
         with open(path, "rb") as handle:
-            lines = handle.read().split(b"\n")
+            content = handle.read()
     except FileNotFoundError:
-        return None
+        content = b""
+    except OSError:
+        if not copy:
+            raise
+        content = b""
     history = History()
-    for entry in _entries(lines):
+    for entry in max(_entries(content), _entries(copy), key=len):
         _take(history, entry)
     return history if history.begin or history.files else None
 
@@ -125,9 +137,9 @@ def _line(entry: Dict[str, Any]) -> bytes:
     return b"%08x %s\n" % (zlib.crc32(body.encode("ascii")), body.encode("ascii"))
 
 
-def _entries(lines: List[bytes]) -> List[Dict[str, Any]]:
+def _entries(content: bytes) -> List[Dict[str, Any]]:
     entries = []
-    for line in lines:
+    for line in content.split(b"\n"):
         checksum, _, body = line.partition(b" ")
         if b"%08x" % zlib.crc32(body) != checksum:
             continue

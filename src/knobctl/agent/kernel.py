@@ -1,17 +1,20 @@
 """Kernel files: which files are behind a knob on this machine, their text, and writing them.
 
 Everything goes through a root folder, ``/`` outside of tests. Files are opened without following a link in the last
-component, and only paths that come from the catalogue are ever opened for writing.
+component, and only paths that come from the catalogue are ever opened for writing; on a real machine they must also
+lie in the kernel's own file systems.
 """
 
 import errno
 import glob
 import os
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from knobctl.knobs import Catalogue, Knob, KnobState, Value, codec
+from knobctl.agent.protocol import WRITE_FAILED, AgentError
+from knobctl.knobs import Catalogue, Knob, UnknownKnob, Value, codec, quantities_of
 
 READ_LIMIT = 65536
+_KERNEL_FILE_SYSTEMS = {os.stat(folder).st_dev for folder in ("/proc/sys", "/sys") if os.path.isdir(folder)}
 
 
 class Kernel:
@@ -28,6 +31,30 @@ class Kernel:
         self.root = root
         self.disk = disk_under(folder, root)
 
+    def tunable(self, name: Any) -> Knob:
+        """A knob of the catalogue that may be set at all.
+
+        Raises:
+            AgentError: There is no such knob, or it is never tuned.
+        """
+        try:
+            knob = self.catalogue[str(name)]
+        except UnknownKnob as error:
+            raise AgentError(WRITE_FAILED, str(error)) from None
+        if knob.risk == "forbidden":
+            raise AgentError(WRITE_FAILED, "%s is never tuned: %s" % (knob.name, knob.risk_reason))
+        return knob
+
+    def quantities(self) -> Dict[str, int]:
+        """What the catalogue's bounds are functions of, on this machine."""
+        memory = self.text("/proc/meminfo") or ""
+        kibibytes = next((int(line.split()[1]) for line in memory.splitlines() if line.startswith("MemTotal:")), 0)
+        return quantities_of(kibibytes * 1024, os.sysconf("SC_PAGE_SIZE"), os.cpu_count() or 1)
+
+    def boot_id(self) -> str:
+        """Random identifier of this boot; empty when the kernel does not tell."""
+        return self.text("/proc/sys/kernel/random/boot_id") or ""
+
     def files(self, knob: Knob) -> Tuple[str, ...]:
         """Paths (without the root) of the files behind a knob; empty when it is absent here."""
         if "{disk}" in knob.path:
@@ -37,9 +64,9 @@ class Kernel:
         else:
             path = knob.path
         if "*" in path:
-            found = sorted(glob.glob(self._real(path)))
+            found = sorted(glob.glob(self.real(path)))
             return tuple("/" + os.path.relpath(name, self.root) for name in found)
-        return (path,) if os.path.exists(self._real(path)) else ()
+        return (path,) if os.path.exists(self.real(path)) else ()
 
     def read(self, path: str) -> str:
         """Text of a kernel file, without the final newline.
@@ -47,7 +74,7 @@ class Kernel:
         Raises:
             OSError: It cannot be read.
         """
-        handle = os.open(self._real(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(self.real(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return os.read(handle, READ_LIMIT).decode("utf-8", "replace").rstrip("\n")
         finally:
@@ -59,8 +86,12 @@ class Kernel:
         Raises:
             OSError: The kernel refused, with its reason.
         """
-        handle = os.open(self._real(path), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        real = self.root == "/"
+        truncate = 0 if real else os.O_TRUNC  # the kernel takes every write as a whole; a plain file in a test does not
+        handle = os.open(self.real(path), os.O_WRONLY | truncate | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
+            if real and os.fstat(handle).st_dev not in _KERNEL_FILE_SYSTEMS:
+                raise OSError(errno.EXDEV, "not in a file system of the kernel's", path)
             data = (text + "\n").encode("utf-8")
             if os.write(handle, data) != len(data):
                 raise OSError(errno.EIO, "short write", path)
@@ -86,56 +117,9 @@ class Kernel:
             raise FileNotFoundError(errno.ENOENT, "absent in this kernel", knob.path)
         return codec.parse(knob, self.read(files[0]))
 
-    def probe(self, names: Optional[Sequence[str]] = None) -> Dict[str, KnobState]:
-        """State of these knobs (all by default). Reads only.
-
-        Raises:
-            UnknownKnob: A name is not in the catalogue.
-        """
-        knobs = list(self.catalogue) if names is None else [self.catalogue[name] for name in names]
-        return {knob.name: self._state(knob) for knob in knobs}
-
-    def _state(self, knob: Knob) -> KnobState:
-        files = self.files(knob)
-        if not files:
-            reason = "no block device under the work folder" if "{disk}" in knob.path and not self.disk else ""
-            return KnobState(knob.name, False, False, reason=reason or _absence(knob))
-        try:
-            raw = self.read(files[0])
-            value = codec.parse(knob, raw)
-        except OSError as error:
-            return KnobState(knob.name, False, False, paths=files, reason="cannot be read: %s" % error.strerror)
-        except ValueError as error:
-            return KnobState(knob.name, False, False, paths=files, reason="not understood: %s" % error)
-        choices = tuple(choice for choice in codec.offered(raw) or knob.choices if choice in knob.choices)
-        reason = "never tuned: %s" % knob.risk_reason if knob.risk == "forbidden" else ""
-        for path in files:
-            reason = reason or self._obstacle(path)
-        if not reason and knob.kind == "choice" and len(choices) < 2:
-            reason = "this kernel offers no alternative"
-        return KnobState(knob.name, True, not reason, value, raw, files, choices, reason)
-
-    def _obstacle(self, path: str) -> str:
-        real = self._real(path)
-        try:
-            if os.statvfs(real).f_flag & os.ST_RDONLY:
-                return "mounted read-only"
-            if not os.stat(real).st_mode & 0o200:
-                return "read-only in this kernel"
-        except OSError as error:
-            return str(error.strerror)
-        return ""
-
-    def _real(self, path: str) -> str:
+    def real(self, path: str) -> str:
+        """Where a kernel file is, root folder included."""
         return os.path.join(self.root, path.lstrip("/"))
-
-
-def _absence(knob: Knob) -> str:
-    if knob.until:
-        return "absent in this kernel: gone since Linux %s" % knob.until
-    if knob.since:
-        return "absent in this kernel: exists since Linux %s, depending on how it was built" % knob.since
-    return "absent in this kernel"
 
 
 def disk_under(folder: str, root: str = "/") -> str:
@@ -154,14 +138,3 @@ def explain(error: OSError) -> str:
     """The kernel's answer in words: ``Invalid argument (EINVAL)``."""
     name = errno.errorcode.get(error.errno or 0, "")
     return "%s (%s)" % (error.strerror, name) if name else str(error)
-
-
-def quantities(facts: Mapping[str, object]) -> Dict[str, int]:
-    """What the catalogue's bounds are functions of, from the agent's facts."""
-    memory = int(str(facts["memory_bytes"]))
-    return {
-        "memory_bytes": memory,
-        "memory_kib": memory // 1024,
-        "memory_pages": memory // int(str(facts["page_bytes"])),
-        "cores": int(str(facts["cores"])),
-    }

@@ -4,12 +4,14 @@ import fcntl
 import json
 import os
 import shutil
-import stat
+import time
 from typing import Any, Dict, Optional
 
-from knobctl.agent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from knobctl.agent.protocol import BUSY, NOT_PERMITTED, AgentError
 
 FOLDER_PREFIX = "knobctl-"
+LOCK_SECONDS = 0.5
+"""`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
 
 
 class Places:
@@ -22,8 +24,6 @@ class Places:
         journal: What the open session found and wrote; does not exist between runs.
         last_run: How the last run ended.
         applied: What ``apply`` made permanent, and what it replaced.
-        sysctl: The drop-in for ``/proc/sys``.
-        tmpfiles: The drop-in for ``/sys``.
     """
 
     def __init__(self, root: str = "/") -> None:
@@ -34,17 +34,52 @@ class Places:
         self.journal = os.path.join(self.state, "journal")
         self.last_run = os.path.join(self.state, "last-run.json")
         self.applied = os.path.join(self.state, "applied.json")
-        self.sysctl = os.path.join(root, SYSCTL_FILE[1:])
-        self.tmpfiles = os.path.join(root, TMPFILES_FILE[1:])
 
-    def make(self) -> None:
-        """Makes the folders.
+    def prepare(self) -> int:
+        """Makes the folders. Returns an open handle of the lock file, not yet locked.
 
         Raises:
             OSError: The disk is full or read-only, or the caller is not root.
         """
         for folder in (self.state, self.run):
             os.makedirs(folder, mode=0o755, exist_ok=True)
+        return os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+def check_permission(places: Places) -> None:
+    """Returns when kernel settings can be changed here.
+
+    Raises:
+        AgentError: This process is not root, or the kernel interface is read-only.
+    """
+    if places.root != "/":
+        return
+    if os.geteuid() != 0:
+        raise AgentError(NOT_PERMITTED, "setting kernel knobs needs root", "Run it as root or with sudo.")
+    if os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
+        raise AgentError(
+            NOT_PERMITTED, "/proc/sys is mounted read-only, as in a container",
+            "Run on the host itself, or try `--target simulated`.",
+        )  # fmt: skip
+
+
+def take_lock(handle: int) -> None:
+    """Takes the machine's lock on an open file; it is held until the last process that has the file open ends.
+
+    Raises:
+        AgentError: Another run holds it.
+    """
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise AgentError(
+                    BUSY, "another knobctl run holds this machine's lock", "Wait for it, or see `knobctl status`."
+                ) from None
+            time.sleep(0.02)
 
 
 def is_locked(places: Places) -> bool:
@@ -118,11 +153,10 @@ def sync_folder(folder: str) -> None:
 
 
 def remove_work_folder(folder: str) -> None:
-    """Deletes a session's work folder, if that is what it is: a real folder with the agent's prefix."""
-    if not os.path.basename(folder).startswith(FOLDER_PREFIX):
-        return
-    try:
-        if stat.S_ISDIR(os.lstat(folder).st_mode):
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        return
+    """Deletes a session's work folder, if that is what it is: a real folder with the agent's prefix.
+
+    Links in it are not followed (``shutil.rmtree`` works with descriptors), so somebody who puts another folder in its
+    place gains nothing.
+    """
+    if os.path.basename(folder).startswith(FOLDER_PREFIX) and not os.path.islink(folder):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -7,13 +7,21 @@ import resource
 import signal
 import subprocess
 import time
-from typing import Callable, Dict, List, Mapping, Sequence, Set, Tuple
+from contextlib import contextmanager
+from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+BENCHMARK_OOM_SCORE = 500
+GUARDIAN_OOM_SCORE = -900
+LIMITS = {
+    resource.RLIMIT_CORE: 0, resource.RLIMIT_NPROC: 16384, resource.RLIMIT_FSIZE: 1 << 40, resource.RLIMIT_RTPRIO: 0,
+}  # fmt: skip
+"""What a benchmark may have at most: no core file, processes of its user, bytes of one file, no real-time priority."""
 
 
 class Identity:
@@ -23,6 +31,7 @@ class Identity:
         uid: User id, never 0 when the agent is root.
         gid: Its primary group.
         name: Its name.
+        is_caller: It is who asked, so nothing is done for it that it could not do itself.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -35,6 +44,7 @@ class Identity:
                 entry = pwd.getpwuid(int(caller))
             except KeyError:
                 entry = None
+        self.is_caller = entry is not None
         if entry is None:
             entry = pwd.getpwnam("nobody")
         self.uid, self.gid, self.name = entry.pw_uid, entry.pw_gid, entry.pw_name
@@ -50,6 +60,33 @@ def die_with_parent(with_signal: int = signal.SIGTERM) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
 
 
+@contextmanager
+def acting_as(uid: int, gid: int) -> Iterator[None]:
+    """Files are made, opened and deleted with this user's rights, so that no link can lead root astray."""
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups([gid])
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
+
+
+def spare_from_oom_killer(score: int) -> None:
+    """Sets how gladly the kernel kills this process for want of memory, from -1000 to 1000 (proc(5))."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as handle:
+            handle.write(str(score))
+    except OSError:
+        return  # a limit of the container's; it is a wish only
+
+
 def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     """Starts a program in the folder, without a shell, standard output and error on one pipe.
 
@@ -58,8 +95,13 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
     """
 
     def prepare() -> None:
+        die_with_parent(signal.SIGKILL)
+        spare_from_oom_killer(BENCHMARK_OOM_SCORE)
         _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for which, most in LIMITS.items():
+            hard = resource.getrlimit(which)[1]
+            limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(which, (limit, limit))
 
     environment = {
         "PATH": SAFE_PATH, "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
@@ -69,17 +111,9 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
     if os.geteuid() == 0:
         as_user = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
     return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-        list(argv),
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        umask=0o077,
-        preexec_fn=prepare,
-        **as_user,
-    )
+        list(argv), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, preexec_fn=prepare, **as_user,
+    )  # fmt: skip
 
 
 def descendants(of: int, folder: str = "") -> Set[int]:
@@ -144,15 +178,6 @@ def reap() -> None:
             return
         if pid == 0:
             return
-
-
-def started_at(pid: int) -> str:
-    """Start time of a process in clock ticks since boot; empty when it does not live. Tells reused ids apart."""
-    try:
-        with open("/proc/%d/stat" % pid, encoding="ascii", errors="replace") as handle:
-            return handle.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def _processes() -> List[Tuple[int, int]]:

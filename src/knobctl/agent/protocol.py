@@ -8,7 +8,6 @@ comes as ``{"id": 7, "line": "...", "at": 1.25}`` before the answer.
 import json
 from typing import Any, Dict
 
-VERSION = 1
 MAX_LINE = 4_000_000
 HEARTBEAT_SECONDS = 60.0
 """The agent restores and ends when it hears nothing for this long while a session is open."""
@@ -20,6 +19,7 @@ WRITE_FAILED = "write-failed"
 CHANGED_BY_OTHER = "changed-by-other"
 RESTORE_INCOMPLETE = "restore-incomplete"
 NO_SPACE = "no-space"
+UNHEALTHY = "unhealthy"
 FAILED = "failed"
 
 

@@ -4,14 +4,16 @@ Reverse order of the first writes; the value found, never a constant. A file tha
 this run left there was changed by somebody else: it is left alone and reported.
 """
 
+import time
 from typing import Any, Dict, List
 
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.knobs import codec
 
-PASSES = 3
-"""Writing one file may change another (a kernel side effect), so all are looked at again until nothing moves."""
+PAUSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.4, 1.0)
+"""Seconds before each look at the files that are not back yet. Writing one may change another (a kernel side effect),
+so all are looked at again until nothing is left; a kernel that is busy for a moment gets a moment."""
 
 
 def restore(kernel: Kernel, history: History) -> List[Dict[str, Any]]:
@@ -19,32 +21,42 @@ def restore(kernel: Kernel, history: History) -> List[Dict[str, Any]]:
 
     Returns:
         One ``{"path", "outcome", "found", "now", "detail"}`` per file, in the order of their first writes. The outcome
-        is ``held``, ``drifted`` (changed by somebody else and left alone), ``absent`` or ``failed``.
+        is ``held``, ``drifted`` (changed by somebody else and left alone), ``absent`` (the file is gone, so there is
+        nothing to put back) or ``failed``.
     """
     drifted = {path for path, entry in history.files.items() if _changed_by_other(kernel, entry)}
     details: Dict[str, str] = {}
-    for _ in range(PASSES):
-        moved = False
-        for entry in reversed(list(history.files.values())):
-            if entry.path in drifted or not entry.active:
-                continue
-            text = kernel.text(entry.path)
-            if text is None or codec.same(text, entry.found):
-                continue
+    for pause in PAUSES:
+        time.sleep(pause)
+        left = [
+            entry
+            for entry in history.files.values()
+            if entry.active and entry.path not in drifted and not _is_back(kernel, entry, details)
+        ]
+        if not left:
+            break
+        for entry in reversed(left):
             try:
                 kernel.write(entry.path, entry.found)
-                moved = True
                 details.pop(entry.path, None)
             except OSError as error:
                 details[entry.path] = explain(error)
-        if not moved:
-            break
     return [_report(kernel, entry, entry.path in drifted, details) for entry in history.files.values()]
 
 
 def back(report: List[Dict[str, Any]]) -> bool:
-    """Whether every file has the value found, or a value that somebody else chose."""
-    return all(entry["outcome"] in ("held", "drifted") for entry in report)
+    """Whether no file holds a value of ours any more."""
+    return all(entry["outcome"] != "failed" for entry in report)
+
+
+def _is_back(kernel: Kernel, entry: FileHistory, details: Dict[str, str]) -> bool:
+    try:
+        return codec.same(kernel.read(entry.path), entry.found)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        details[entry.path] = explain(error)
+        return False
 
 
 def _changed_by_other(kernel: Kernel, entry: FileHistory) -> bool:
@@ -55,15 +67,13 @@ def _changed_by_other(kernel: Kernel, entry: FileHistory) -> bool:
 
 
 def _report(kernel: Kernel, entry: FileHistory, drifted: bool, details: Dict[str, str]) -> Dict[str, Any]:
-    text = kernel.text(entry.path)
-    if text is None:
-        outcome = "absent"
-    elif codec.same(text, entry.found):
-        outcome = "held"
-    elif drifted:
-        outcome = "drifted"
-    else:
-        outcome = "failed"
-    now = "" if text is None else codec.settable(text)
-    detail = details.get(entry.path, "")
+    now, detail = "", details.get(entry.path, "")
+    try:
+        text = kernel.read(entry.path)
+        now = codec.settable(text)
+        outcome = "held" if codec.same(text, entry.found) else "drifted" if drifted else "failed"
+    except FileNotFoundError:
+        outcome, detail = "absent", ""
+    except OSError as error:
+        outcome, detail = "failed", explain(error)
     return {"path": entry.path, "outcome": outcome, "found": entry.found, "now": now, "detail": detail}

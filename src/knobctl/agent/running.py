@@ -13,6 +13,7 @@ from knobctl.agent.metrics import Sampler
 LINE_LIMIT = 8192
 OUTPUT_LIMIT = 4_000_000
 KEPT_LINES = 50
+BLOCKS = 64
 
 
 class Program:
@@ -43,7 +44,7 @@ class Program:
 
     def lines(self) -> Iterator[str]:
         """Complete lines that have arrived; the rest of an unfinished one at the end."""
-        while True:
+        for _ in range(BLOCKS):  # whoever prints without end must not keep the agent from everything else
             try:
                 block = os.read(self.pipe, 65536)
             except BlockingIOError:
@@ -132,8 +133,8 @@ class Run:
         self._stopped = True
         processes.signal_all(self.program.family(), signal.SIGKILL)
 
-    def pump(self) -> bool:
-        """Forwards new output, samples, watches the deadline. Returns True when it is over and was answered."""
+    def pump(self) -> Optional[Dict[str, object]]:
+        """Forwards new output, samples, watches the deadline. Returns how it ended, or None while it goes on."""
         now = time.monotonic()
         for line in self.program.lines():
             self._send({"id": self.request, "line": line, "at": round(now - self.program.started, 4)})
@@ -145,23 +146,16 @@ class Run:
             if now > self._deadline:
                 self._timed_out = True
                 processes.signal_all(self.program.family(), signal.SIGKILL)
-            return False
+            return None
         self._ended_at = self._ended_at or now
         if not self.program.at_end and now - self._ended_at < 0.2:
-            return False  # a last line may still be in the pipe
+            return None  # a last line may still be in the pipe
         machine = self._sampler.finish() if self._sampler is not None else {}
-        self._send(
-            {
-                "id": self.request,
-                "ok": True,
-                "exit_code": code,
-                "seconds": round(self._ended_at - self.program.started, 6),
-                "timed_out": self._timed_out,
-                "stopped": self._stopped,
-                "machine": machine,
-            }
-        )
-        return True
+        seconds = round(self._ended_at - self.program.started, 6)
+        return {
+            "exit_code": code, "seconds": seconds, "timed_out": self._timed_out, "stopped": self._stopped,
+            "machine": machine,
+        }  # fmt: skip
 
 
 def tail(program: Program) -> List[str]:

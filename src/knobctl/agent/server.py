@@ -1,9 +1,11 @@
 """The agent's loop: requests on standard input, the output of programs, signals and time; one thread, no surprises.
 
 It ends, restoring everything first, when its input closes, when it hears nothing for a minute while a session is open,
-on SIGTERM or SIGHUP, and when the watcher dies (which arrives as SIGTERM).
+on SIGTERM or SIGHUP, and when the watcher dies (which arrives as SIGTERM). Once a second it gives a sign of life and
+looks whether the machine is well and nobody else has touched the run's knobs.
 """
 
+import functools
 import os
 import select
 import selectors
@@ -12,18 +14,19 @@ import time
 from types import FrameType
 from typing import Any, Callable, Dict, List, Optional
 
-from knobctl.agent import facts as host_facts
 from knobctl.agent import processes, protocol
-from knobctl.agent.apply import apply, rollback
-from knobctl.agent.kernel import Kernel, quantities
+from knobctl.agent.health import Guard
+from knobctl.agent.kernel import Kernel
 from knobctl.agent.metrics import Sampler
-from knobctl.agent.places import Places
-from knobctl.agent.protocol import BAD_REQUEST, FAILED, RESTORE_INCOMPLETE, AgentError
+from knobctl.agent.places import Places, take_lock
+from knobctl.agent.protocol import BAD_REQUEST, FAILED, UNHEALTHY, AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.running import Program, Run, tail
-from knobctl.agent.session import Session, take_lock
+from knobctl.agent.session import Session
 
 MAX_FILE = 1_000_000
+MAX_SECONDS = 86400.0
+LOOK_SECONDS = 1.0
 
 
 class Server:
@@ -33,15 +36,21 @@ class Server:
         kernel: The machine's knobs.
         places: Where the agent keeps things.
         lock: Open handle of the lock file.
+        line: Open handle of the pipe to the watcher.
     """
 
-    def __init__(self, kernel: Kernel, places: Places, lock: int) -> None:
+    def __init__(self, kernel: Kernel, places: Places, lock: int, line: int) -> None:
         self._kernel = kernel
         self._places = places
         self._lock = lock
+        self._line = line
+        self._told_all = True
         self._identity = processes.Identity(os.environ)
-        self._quantities = quantities(host_facts.collect(kernel.disk, places.root))
-        self._session = Session(kernel, places, lock, self._identity, self._quantities)
+        self._session = Session(kernel, places, lock, self._identity, kernel.quantities())
+        self._guard: Optional[Guard] = None
+        self._next_look = 0.0
+        self._trouble: Optional[AgentError] = None
+        self._tripped = ""
         self._selector = selectors.PollSelector()
         self._services: Dict[str, Program] = {}
         self._signals: Dict[str, int] = {}
@@ -51,16 +60,15 @@ class Server:
         self._reason = ""
         self._heard = time.monotonic()
         self._operations: Dict[str, Callable[[Dict[str, Any]], Optional[Dict[str, Any]]]] = {
-            "hello": self._hello, "ping": lambda request: {}, "open": self._open, "write": self._write,
+            "ping": lambda request: {}, "open": self._open, "write": self._write,
             "put": self._put, "run": self._begin_run, "stop-run": self._stop_run, "start": self._start,
             "stop": self._stop, "restore": self._restore, "close": self._close, "recover": self._recover,
-            "apply": self._apply, "rollback": self._rollback,
         }  # fmt: skip
 
     def serve(self) -> int:
         """Runs until the input ends. Returns the process's exit status."""
         wakeup, self._wake = os.pipe()
-        for end in (wakeup, self._wake, 0, 1):
+        for end in (wakeup, self._wake, self._line, 0, 1):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -77,10 +85,42 @@ class Server:
                 elif key.data == "signal":
                     os.read(wakeup, 4096)
             self._pump()
+            self._look()
             if self._session.is_open and time.monotonic() - self._heard > protocol.HEARTBEAT_SECONDS:
                 self._reason = "the main program fell silent"
         self._session.end(self._reason, grace=2.0)
         return 0
+
+    def _look(self) -> None:
+        """Gives a sign of life, and looks whether the session can go on as it is."""
+        if time.monotonic() < self._next_look:
+            return
+        self._tell_watcher(b"\n")
+        if self._guard is not None:
+            trip = self._guard.look()
+            self._trouble = self._trouble or self._session.disturbance()
+            if self._trouble is not None and self._run is not None:
+                self._run.stop()
+            if trip is not None:
+                self._tripped = trip.words
+                if self._run is not None:
+                    self._run.stop()
+                self._session.restore()
+                self._guard.rest()
+        self._next_look = time.monotonic() + LOOK_SECONDS
+
+    def _tell_watcher(self, data: bytes) -> None:
+        """Signs of life and the journal's lines; the journal alone counts once a line did not get through."""
+        try:
+            if os.write(self._line, data) == len(data):
+                return
+        except OSError:
+            pass
+        self._told_all = self._told_all and not data.strip()
+
+    def _copy_line(self, data: bytes) -> None:
+        if self._told_all:
+            self._tell_watcher(data)
 
     def _on_signal(self, number: int, frame: Optional[FrameType]) -> None:
         self._reason = self._reason or "signal %s" % signal.Signals(number).name
@@ -99,23 +139,37 @@ class Server:
             self._reason = "the main program broke the protocol"
         for line in lines:
             if line.strip():
-                self._answer(line)
+                self._take(line)
 
-    def _answer(self, line: bytes) -> None:
-        number: Any = None
+    def _take(self, line: bytes) -> None:
+        began = time.monotonic()
         try:
             request = protocol.decode(line)
-            number = request.get("id")
-            operation = self._operations.get(str(request.get("op")))
-            if operation is None:
-                raise AgentError(BAD_REQUEST, "unknown operation %r" % (request.get("op"),))
-            answer = operation(request)
+        except AgentError as error:
+            self._send_error(None, error)
+            return
+        self._answer(request.get("id"), functools.partial(self._carry_out, request))
+        if self._guard is not None and time.monotonic() - began > LOOK_SECONDS:
+            self._guard.rest()
+
+    def _carry_out(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
+        operation = self._operations.get(str(request.get("op")))
+        if operation is None:
+            raise AgentError(BAD_REQUEST, "unknown operation %r" % (request.get("op"),))
+        return operation(request)
+
+    def _answer(self, number: Any, work: Callable[[], Optional[Dict[str, Any]]]) -> None:
+        try:
+            answer = work()
             if answer is not None:
                 self._send({"id": number, "ok": True, **answer})
         except AgentError as error:
-            self._send({"id": number, "ok": False, "code": error.code, "message": error.message, "hint": error.hint})
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            self._send({"id": number, "ok": False, "code": FAILED, "message": "%s: %s" % (type(error).__name__, error)})
+            self._send_error(number, error)
+        except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
+            self._send_error(number, AgentError(FAILED, "%s: %s" % (type(error).__name__, error)))
+
+    def _send_error(self, number: Any, error: AgentError) -> None:
+        self._send({"id": number, "ok": False, "code": error.code, "message": error.message, "hint": error.hint})
 
     def _send(self, message: Dict[str, Any]) -> None:
         data = protocol.encode(message)
@@ -127,19 +181,23 @@ class Server:
                 if time.monotonic() > deadline:
                     self._reason = "the main program no longer reads"
                 select.select([], [1], [], 1.0)
+                if self._guard is not None:
+                    self._guard.rest()
             except OSError:
                 self._reason = "the main program ended"
 
     def _pump(self) -> None:
         if self._run is not None:
-            over = self._run.pump()
+            outcome = self._run.pump()
+            over = outcome is not None
             if (over or self._run.program.at_end) and self._listening:
                 self._selector.unregister(self._listening)
                 self._listening = 0
-            if over:
+            if outcome is not None:
                 self._run.program.close()
-                self._run = None
+                number, self._run = self._run.request, None
                 self._end_strays()
+                self._answer(number, functools.partial(self._outcome, outcome))
         for service in self._services.values():
             for _ in service.lines():
                 pass
@@ -156,20 +214,27 @@ class Server:
 
     # What the main program may ask for. Each returns its answer, or None when the answer comes later.
 
-    def _hello(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        return {"version": protocol.VERSION, "uid": os.geteuid(), "user": self._identity.name, "pid": os.getpid()}
-
     def _open(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        left = self._session.begin(str(request["session"]), str(request["base"]))
+        base = str(request["base"])
+        guard = Guard(self._places.root, (base, self._places.state), stricter=request.get("limits"))
+        trip = guard.shortage()
+        if trip is not None:
+            raise AgentError(
+                UNHEALTHY, "this machine is in no state to be tuned: %s" % trip.words, "Nothing was changed."
+            )
+        left = self._session.begin(str(request["session"]), base, list(request.get("knobs", ())), self._copy_line)
+        self._guard = guard
         return {"folder": self._session.folder, "left": left}
 
     def _write(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        self._check_trouble()
         return {"held": self._session.write_all(dict(request["values"]))}
 
     def _restore(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return {"knobs": self._session.restore()}
 
     def _close(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        self._guard = None
         self._session.restore()
         if self._run is not None:
             self._run.stop()
@@ -182,23 +247,6 @@ class Server:
         take_lock(self._lock)
         return {"record": recover(self._kernel, self._places, "restore", "asked for by `knobctl restore`")}
 
-    def _apply(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        self._take_settled_machine()
-        knobs = {self._session.knob(name): value for name, value in request["values"].items()}
-        return apply(self._kernel, self._places, knobs, self._quantities, str(request["session"]), str(request["date"]))
-
-    def _take_settled_machine(self) -> None:
-        """Takes the lock; what a run left that was cut off must not be taken for the machine's own values."""
-        take_lock(self._lock)
-        if os.path.exists(self._places.journal):
-            raise AgentError(
-                RESTORE_INCOMPLETE, "a run was cut off and its knobs are not back", "Run `knobctl restore` first."
-            )
-
-    def _rollback(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        self._take_settled_machine()
-        return rollback(self._kernel, self._places)
-
     def _put(self, request: Dict[str, Any]) -> Dict[str, Any]:
         name, text = str(request["name"]), str(request["text"])
         if not self._session.is_open:
@@ -209,18 +257,23 @@ class Server:
             raise AgentError(BAD_REQUEST, "%s has more than %d characters" % (name, MAX_FILE))
         path = os.path.join(self._session.folder, name)
         fresh = path + ".new"
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            os.fchmod(out.fileno(), 0o700 if request.get("executable") else 0o600)
-            if os.geteuid() == 0:
-                os.fchown(out.fileno(), self._identity.uid, self._identity.gid)
-        os.rename(fresh, path)
+        with processes.acting_as(self._identity.uid, self._identity.gid):
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as out:
+                out.write(text)
+                os.fchmod(out.fileno(), 0o700 if request.get("executable") else 0o600)
+            os.rename(fresh, path)
         return {"path": path}
 
     def _begin_run(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         if not self._session.is_open or self._run is not None:
             raise AgentError(BAD_REQUEST, "no session is open, or a command is running")
+        timeout = float(request["timeout"])
+        if not 0 < timeout <= MAX_SECONDS:
+            raise AgentError(BAD_REQUEST, "a command may take up to %d s, not %g" % (MAX_SECONDS, timeout))
+        if self._tripped:  # between two commands
+            return self._outcome({"exit_code": -int(signal.SIGKILL), "seconds": 0.0, "stopped": True})
+        self._check_trouble()
         sampler = Sampler(self._kernel.disk, self._places.root) if request.get("sample") else None
         try:
             program = Program(_argv(request), self._identity, self._session.folder, _env(request))
@@ -228,11 +281,21 @@ class Server:
             self._send(
                 {"id": request["id"], "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0}
             )
-            return {"exit_code": 127, "seconds": 0.0, "timed_out": False, "stopped": False, "machine": {}}
-        self._run = Run(request["id"], program, float(request["timeout"]), sampler, self._send)
+            return self._outcome({"exit_code": 127, "seconds": 0.0})
+        self._run = Run(request["id"], program, timeout, sampler, self._send)
         self._selector.register(program.pipe, selectors.EVENT_READ, "output")
         self._listening = program.pipe
         return None
+
+    def _outcome(self, run: Dict[str, Any]) -> Dict[str, Any]:
+        """A command's outcome, unless something happened that the whole run must end for."""
+        self._check_trouble()
+        words, self._tripped = self._tripped, ""
+        return {"timed_out": False, "stopped": False, "machine": {}, **run, "tripped": words}
+
+    def _check_trouble(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
 
     def _stop_run(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if self._run is not None:
@@ -283,10 +346,11 @@ def _env(request: Dict[str, Any]) -> Dict[str, str]:
     return {str(name): str(value) for name, value in dict(request.get("env") or {}).items()}
 
 
-def main(kernel: Kernel, places: Places, lock: int, watcher: int) -> int:
+def main(kernel: Kernel, places: Places, lock: int, watcher: int, line: int) -> int:
     """The agent's process: becomes the guardian of its children, then serves."""
     processes.become_subreaper()
     processes.die_with_parent()
+    processes.spare_from_oom_killer(processes.GUARDIAN_OOM_SCORE)
     if os.getppid() != watcher:
         return 1
-    return Server(kernel, places, lock).serve()
+    return Server(kernel, places, lock, line).serve()

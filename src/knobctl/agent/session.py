@@ -3,52 +3,21 @@
 The order of a write never varies: look at what is there, journal it, write, read back, compare.
 """
 
+import contextlib
 import fcntl
 import os
-import tempfile
+import secrets
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from knobctl.agent.facts import boot_id
 from knobctl.agent.journal import FileHistory, History, Journal
-from knobctl.agent.kernel import Kernel, explain
-from knobctl.agent.places import FOLDER_PREFIX, Places
-from knobctl.agent.processes import Identity
-from knobctl.agent.protocol import (
-    BAD_REQUEST,
-    BUSY,
-    CHANGED_BY_OTHER,
-    NO_SPACE,
-    NOT_PERMITTED,
-    RESTORE_INCOMPLETE,
-    WRITE_FAILED,
-    AgentError,
-)
+from knobctl.agent.kernel import Kernel, disk_under, explain
+from knobctl.agent.places import FOLDER_PREFIX, Places, check_permission, delete, remove_work_folder, take_lock
+from knobctl.agent.processes import Identity, acting_as
+from knobctl.agent.protocol import BAD_REQUEST, CHANGED_BY_OTHER, NO_SPACE, RESTORE_INCOMPLETE, WRITE_FAILED, AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.restore import restore
-from knobctl.knobs import Knob, UnknownKnob, Value, codec
-
-LOCK_SECONDS = 0.5
-"""`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
-
-
-def take_lock(handle: int) -> None:
-    """Takes the machine's lock on an open file; it is held until the last process that has the file open ends.
-
-    Raises:
-        AgentError: Another run holds it.
-    """
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise AgentError(
-                    BUSY, "another knobctl run holds this machine's lock", "Wait for it, or see `knobctl status`."
-                ) from None
-            time.sleep(0.02)
+from knobctl.knobs import Knob, Value, codec
 
 
 class Session:
@@ -79,15 +48,23 @@ class Session:
         """Whether a session is open."""
         return self._journal is not None
 
-    def begin(self, session: str, base: str) -> Optional[Dict[str, Any]]:
-        """Takes the lock, finishes a run that was left behind, makes the work folder and the journal.
+    def begin(
+        self, session: str, base: str, names: Sequence[str] = (), copy: Optional[Callable[[bytes], None]] = None
+    ) -> Optional[Dict[str, Any]]:
+        """Takes the lock, finishes a run that was left behind, makes the journal and the work folder.
+
+        Args:
+            session: Key of the session, for the record.
+            base: Folder in which the work folder is made; its block device is the disk that is tuned.
+            names: Knobs that the run is about: from now on nobody else may change them.
+            copy: Called with every line that is in the journal.
 
         Returns:
             The record of the run that had been left behind, or None.
         """
         if self.is_open:
             raise AgentError(BAD_REQUEST, "a session is open already")
-        self._check_permission()
+        check_permission(self._places)
         take_lock(self._lock)
         try:
             left = recover(self._kernel, self._places, "next run", "an earlier run was cut off")
@@ -99,29 +76,35 @@ class Session:
                 "an earlier run (%s) left knobs that cannot be put back" % left["session"],
                 "Run `knobctl restore` and look at what it prints.",
             )
+        self._kernel.disk = disk_under(base, self._places.root) or self._kernel.disk
         try:
-            self.folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX, dir=base)
-            os.chmod(self.folder, 0o700)
-            if os.geteuid() == 0:
-                os.chown(self.folder, self._identity.uid, self._identity.gid)
-            self._journal = Journal(self._places.journal)
-            self._journal.append(
-                {
-                    "kind": "begin",
-                    "session": session,
-                    "boot_id": boot_id(self._places.root),
-                    "folder": self.folder,
-                    "pid": os.getpid(),
-                    "started": time.time(),
-                }
-            )
-        except OSError as error:
+            self.folder = os.path.join(base, FOLDER_PREFIX + secrets.token_hex(6))
+            self._history.begin = {
+                "kind": "begin", "session": session, "boot_id": self._kernel.boot_id(), "folder": self.folder,
+                "pid": os.getpid(), "started": time.time(),
+            }  # fmt: skip
+            self._journal = Journal(self._places.journal, copy)
+            self._journal.append(self._history.begin)
+            self._make_folder()
+            self._take_note(names)
+        except (OSError, AgentError) as error:
+            self._forget()
+            if isinstance(error, AgentError):
+                raise
             raise self._no_space(error, base) from None
         return left
 
+    def disturbance(self) -> Optional[AgentError]:
+        """The error to end with when somebody else has changed a knob of this run; None when nobody has."""
+        try:
+            self._check_unchanged(list(self._history.files))
+        except AgentError as error:
+            return error
+        return None
+
     def write_all(self, values: Mapping[str, Value]) -> Dict[str, Value]:
         """Sets knobs, those first whose writing moves others. Returns what was read back, in that order."""
-        knobs = {self.knob(name).name: name for name in values}
+        knobs = {self._kernel.tunable(name).name: name for name in values}
         moved = {other for name in knobs for other in self._kernel.catalogue[name].affects}
         order = sorted(knobs, key=lambda name: name in moved)
         return {knobs[name]: self.write(name, values[knobs[name]]) for name in order}
@@ -130,13 +113,13 @@ class Session:
         """Sets one knob. Returns what was read back."""
         if self._journal is None:
             raise AgentError(BAD_REQUEST, "no session is open")
-        knob = self.knob(name)
+        knob = self._kernel.tunable(name)
         files = self._kernel.files(knob)
         if not files:
             raise AgentError(WRITE_FAILED, "%s is absent on this machine" % knob.name)
-        involved = [*(path for path in self._neighbours(knob) if self._kernel.text(path) is not None), *files]
+        involved = self._involved(knob, files)
         fresh = self._look(knob, involved)
-        self._check_unchanged(knob, involved)
+        self._check_unchanged(involved)
         try:
             found = {path: codec.parse(knob, (self._history.files.get(path) or fresh[path]).found) for path in files}
         except ValueError as error:
@@ -180,32 +163,43 @@ class Session:
             return None
         self._journal.close()
         self._journal = None
-        record = recover(self._kernel, self._places, "agent", reason, grace)
+        # What was journalled is in memory too, in case that the file was damaged.
+        record = recover(self._kernel, self._places, "agent", reason, grace, history=self._history)
         self._history = History()
         self.folder = ""
         fcntl.flock(self._lock, fcntl.LOCK_UN)
         return record
 
-    def knob(self, name: Any) -> Knob:
-        """A knob of the catalogue that may be set at all."""
-        try:
-            knob = self._kernel.catalogue[str(name)]
-        except UnknownKnob as error:
-            raise AgentError(WRITE_FAILED, str(error)) from None
-        if knob.risk == "forbidden":
-            raise AgentError(WRITE_FAILED, "%s is never tuned: %s" % (knob.name, knob.risk_reason))
-        return knob
-
-    def _check_permission(self) -> None:
-        if self._places.root != "/":
+    def _make_folder(self) -> None:
+        """As the user whose benchmark will work in it, where that is who asked; root itself may have it anywhere."""
+        user = self._identity
+        if user.is_caller:
+            with acting_as(user.uid, user.gid):
+                os.mkdir(self.folder, 0o700)
             return
-        if os.geteuid() != 0:
-            raise AgentError(NOT_PERMITTED, "setting kernel knobs needs root", "Run it as root or with sudo.")
-        if os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
-            raise AgentError(
-                NOT_PERMITTED, "/proc/sys is mounted read-only, as in a container",
-                "Run on the host itself, or try `--target simulated`.",
-            )  # fmt: skip
+        os.mkdir(self.folder, 0o700)
+        if os.geteuid() == 0:
+            os.chown(self.folder, user.uid, user.gid)
+
+    def _take_note(self, names: Sequence[str]) -> None:
+        """What is behind these knobs now, so that a change by somebody else is noticed from here on."""
+        fresh: Dict[str, FileHistory] = {}
+        for knob in map(self._kernel.tunable, names):
+            fresh.update(self._look(knob, self._involved(knob, self._kernel.files(knob))))
+        if fresh:
+            self._announce(fresh, ())
+        for entry in fresh.values():
+            entry.seen = entry.found
+
+    def _forget(self) -> None:
+        """Nothing was written: takes back what ``begin`` made."""
+        if self._journal is not None:
+            self._journal.close()
+        remove_work_folder(self.folder)
+        with contextlib.suppress(OSError):  # read-only: the next start finds a journal without a write
+            delete(self._places.journal)
+        self._journal, self._history, self.folder = None, History(), ""
+        fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     def _no_space(self, error: OSError, folder: str) -> AgentError:
         return AgentError(
@@ -214,10 +208,11 @@ class Session:
             "Nothing was changed. Look at the free space and the rights of %s." % folder,
         )
 
-    def _neighbours(self, knob: Knob) -> List[str]:
-        """Files that the kernel may change when this knob is written; journalled before it, so restored after it."""
+    def _involved(self, knob: Knob, files: Sequence[str]) -> List[str]:
+        """A knob's files, and before them those that the kernel may change with it, so that they are put back after."""
         names = [*knob.affects, *([knob.twin] if knob.twin else [])]
-        return [path for name in names for path in self._kernel.files(self._kernel.catalogue[name])]
+        others = [path for name in names for path in self._kernel.files(self._kernel.catalogue[name])]
+        return [*(path for path in others if self._kernel.text(path) is not None), *files]
 
     def _other_face(self, knob: Knob) -> str:
         return self._kernel.files(self._kernel.catalogue[knob.twin])[0]
@@ -237,7 +232,7 @@ class Session:
                     fresh[path].active = fresh[path].found != "0"
         return fresh
 
-    def _check_unchanged(self, knob: Knob, paths: List[str]) -> None:
+    def _check_unchanged(self, paths: List[str]) -> None:
         for path in paths:
             entry = self._history.files.get(path)
             expected = None if entry is None or entry.pending else entry.seen
@@ -250,7 +245,7 @@ class Session:
                     "Their value was left alone. Run again when nobody else changes kernel settings.",
                 )
 
-    def _announce(self, fresh: Dict[str, FileHistory], involved: List[str]) -> None:
+    def _announce(self, fresh: Dict[str, FileHistory], involved: Sequence[str]) -> None:
         assert self._journal is not None
         entries: List[Dict[str, Any]] = [
             {"kind": "found", "path": entry.path, "text": entry.found, "active": entry.active}

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from knobctl.agent.places import Places, was_cut_off
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
 from knobctl.errors import ConsentMissing, PlanError, RestoreIncomplete, UsageError
-from knobctl.events import EventSink
+from knobctl.events import EventSink, SessionStarted
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan, parse_plan
@@ -26,7 +27,8 @@ from knobctl.report.plan_view import describe_plan
 from knobctl.report.summary import summarize
 from knobctl.report.terminal import LineView, terminal_view
 from knobctl.safety import Consent, SafePlan
-from knobctl.store import Result, Store
+from knobctl.store import Result, SessionRecord, Store
+from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
@@ -97,11 +99,7 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
 def run_command(plan_file: Path, **given: Any) -> int:
     """Run a plan from a JSON file: written by hand, by `knobctl plan`, or by a language model."""
     proposed = _with_budget(load_plan(plan_file), given["budget"])
-    if given["command"] is not None and given["command"].strip() != proposed.benchmark_command:
-        raise UsageError(
-            f"--command is not the plan's command: {proposed.benchmark_command}",
-            "Consent means typing exactly its text.",
-        )
+    _require_its_text(given["command"], proposed, "the plan")
     with _target(given) as target:
         plan = _validated(
             _restricted(proposed, target, options.knob_list(given["knobs"])),
@@ -121,9 +119,11 @@ def verify_command(session: str, **given: Any) -> int:
     """Measure a session's candidate again, with fresh pairs, as a session of its own."""
     with Store() as store:
         record = store.session(session)
-    proposed = parse_plan(record.plan)
+        agreed = _agreed(record, store)
+    proposed = _with_its_secrets(parse_plan(record.plan), given["command"])
+    _require_its_text(given["command"], proposed, "the session")
     with _target(given) as target:
-        consent = Consent(command=given["command"], knobs=frozenset(_caution(proposed, target)))
+        consent = Consent(command=given["command"] or agreed, knobs=frozenset(_caution(proposed, target)))
         plan = _validated(proposed, target, consent, given)
         say(describe_plan(plan, f"session {record.id}", simulated=target.simulated))
         if given["dry_run"]:
@@ -192,6 +192,51 @@ def _named(given: dict[str, Any]) -> frozenset[str]:
 def _caution(plan: TuningPlan, target: Target) -> set[str]:
     """Knobs of a recorded plan: the user named them when the session was made."""
     return {action.param for action in plan.action_space if action.param in target.catalogue}
+
+
+def _require_its_text(typed: str | None, plan: TuningPlan, whose: str) -> None:
+    """Makes sure that a typed command is the plan's own.
+
+    Raises:
+        UsageError: It is another one.
+    """
+    if typed is not None and typed.strip() != plan.benchmark_command:
+        raise UsageError(
+            mask_secrets(f"--command is not {whose}'s command: {plan.benchmark_command}"),
+            "Consent means typing exactly its text.",
+        )
+
+
+def _agreed(record: SessionRecord, store: Store) -> str | None:
+    """The command that ran in a session, as it was approved then: consent to exactly this text, or None.
+
+    It is kept apart from the plan, with the session's first event. A plan that was changed in the record since holds
+    another text, and asks again. Another version of knobctl may have asked for less, so that its word does not count.
+    """
+    if record.version != metadata.version("knobctl"):
+        return None
+    try:
+        events = store.events(record.id)
+    except (TypeError, ValueError):
+        return None  # somebody else wrote into the record: it agrees to nothing
+    started = [event.command for event in events if isinstance(event, SessionStarted)]
+    return started[0] if len(started) == 1 and MASK not in started[0] else None
+
+
+def _with_its_secrets(plan: TuningPlan, typed: str | None) -> TuningPlan:
+    """The plan of a record with its command as it ran: what was masked in it has to be typed again.
+
+    Raises:
+        UsageError: It was not typed.
+    """
+    if MASK not in plan.benchmark_command:
+        return plan
+    if typed is None or mask_secrets(typed.strip()) != mask_secrets(plan.benchmark_command):
+        raise UsageError(
+            f"the record keeps no passwords and keys, and the session's command holds one: {plan.benchmark_command}",
+            "Type it whole: --command TEXT.",
+        )
+    return plan.model_copy(update={"benchmark_command": typed.strip()})
 
 
 def _with_budget(plan: TuningPlan, budget: int | None) -> TuningPlan:

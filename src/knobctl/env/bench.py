@@ -10,19 +10,31 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from knobctl.errors import KnobChangedByOther, KnobctlError, RestoreIncomplete, WorkloadError, WriteFailed
+from knobctl.errors import (
+    HealthStop,
+    KnobChangedByOther,
+    KnobctlError,
+    RestoreIncomplete,
+    WorkloadError,
+    WriteFailed,
+)
 from knobctl.events import Event, EventSink, Progress, Trial, TrialDone, TrialStarted
 from knobctl.knobs import Value
 from knobctl.safety import SafePlan
 from knobctl.stats import geometric_mean, log_ratio, percent
 from knobctl.target import Target
 from knobctl.workload import Measurement, Workload
+from knobctl.workload.tool import RELIEF
 
 DEFAULT_KINDS = ("baseline", "control", "canary")
 """Kinds of trials that measure the default configuration (a warm-up does not count, verification is on its own)."""
 
 SEARCH_KINDS = ("search", "suggestion")
 """Kinds of trials that try a new configuration and count in the budget."""
+
+MOST_TRIPS = 3
+"""So many trips of the health guard in one session end it. One is a bad configuration, a second one another or a
+neighbour's bad minute; a third says that this search keeps hurting a machine that others use."""
 
 
 def _nobody(event: Event) -> None:
@@ -72,6 +84,7 @@ class Bench:
         self._current = dict(self._default)
         self._cold = tuple(tuned.knob.name for tuned in plan.knobs if tuned.knob.effect == "cold")
         self._started_with: dict[str, Value] | None = {name: self._default[name] for name in self._cold}
+        self._trips = 0
 
     @property
     def current(self) -> dict[str, Value]:
@@ -96,11 +109,14 @@ class Bench:
             reward: Computes the reward of the finished trial.
 
         Returns:
-            The trial. A refused write, a benchmark that fails and a score that is no positive number make a failed
-            trial (``score`` is None, ``failure`` says why), not an error.
+            The trial. A refused write, a benchmark that fails or that the health guard ends, and a score that is no
+            positive number make a failed trial (``score`` is None, ``failure`` says why), not an error.
 
         Raises:
-            SafetyStop: A guard of the target tripped, or somebody else changed a knob. The trial is recorded first.
+            HealthStop: The health guard tripped for the :data:`MOST_TRIPS`-th time; or at the default configuration,
+                right after another failed trial or as the first trial of all: no configuration is to blame then.
+                The trial is recorded first, and the knobs are at their default.
+            KnobChangedByOther: Somebody else changed a knob. The trial is recorded first.
             TargetError: The target was lost. The trial is recorded first.
         """
         changed = {} if configuration is None else self.plan.changed(configuration)
@@ -110,10 +126,15 @@ class Bench:
         self._emit(announced)
         try:
             measurement = self._run(number, changed)
+        except HealthStop as stop:  # it tripped while the services or the data were made ready for this trial
+            measurement = replace(_failed(stop), tripped=stop.message)
         except KnobctlError as error:
             self._record(announced, started, _failed(error), reward)
             raise
-        return self._record(announced, started, measurement, reward)
+        trial = self._record(announced, started, measurement, reward)
+        if measurement.tripped:
+            self._settle(measurement.tripped)
+        return trial
 
     def apply(self, configuration: Mapping[str, Value] | None) -> None:
         """Sets the knobs: only those that differ from what is set now, and the default by restoring what was found.
@@ -123,6 +144,7 @@ class Bench:
             KnobChangedByOther: Somebody else changed a knob.
             RestoreIncomplete: A knob cannot be put back.
             WorkloadError: The workload did not come up again after a cold knob was changed.
+            HealthStop: The health guard ended that.
         """
         wanted = {**self._default, **(configuration or {})}
         differing = {name: value for name, value in wanted.items() if value != self._current[name]}
@@ -200,6 +222,21 @@ class Bench:
         self._emit(TrialDone(trial, announced.position, announced.of, self._seconds_left(), self.best_percent()))
         return trial
 
+    def _settle(self, words: str) -> None:
+        """Goes on after a trip of the health guard, which has put the knobs back, or does not.
+
+        Raises:
+            HealthStop: As :meth:`measure`.
+        """
+        self._trips += 1
+        self._restore()
+        self._started_with = None  # a server may be among what was ended, or killed for its memory
+        if self._trips >= MOST_TRIPS:
+            raise HealthStop(f"the health guard tripped {self._trips} times; the last time: {words}", RELIEF)
+        failed_before = len(self.trials) == 1 or self.trials[-2].score is None
+        if failed_before and not self.trials[-1].configuration:
+            raise HealthStop(f"the health guard tripped at the default configuration: {words}", RELIEF)
+
     def _restore(self) -> None:
         report = self.target.restore()
         for knob in report.knobs:
@@ -209,7 +246,7 @@ class Bench:
                     "Their value was left alone. Stop whatever else tunes this machine and start again.",
                 )
         if not report.complete:
-            knob = next(knob for knob in report.knobs if knob.outcome not in ("held", "drifted"))
+            knob = next(knob for knob in report.knobs if knob.outcome == "failed")
             raise RestoreIncomplete(
                 f"{knob.path} holds {knob.now or 'nothing'} and not {knob.found}, which was found: "
                 f"{knob.detail or knob.outcome}",

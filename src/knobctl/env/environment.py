@@ -70,11 +70,12 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
       (0 when the machine does not have one), then the place of every knob's current value in its range.
     * Reward: :func:`knobctl.reward.reward`; 100 for a quiet machine at its default configuration. A failed trial has a
       finite reward below that of the worst one measured.
-    * ``terminated``: a guard of the target tripped (``info["safety_stop"]`` is the error), or more than three trials in
-      a row failed. ``truncated``: the episode's step limit or the budget is reached. A step beyond the budget measures
-      nothing: it repeats the last observation and reward, and ``info["budget_spent"]`` is set.
+    * ``terminated``: the target's health guard tripped too often (``info["safety_stop"]`` is the error, which every
+      further step or reset raises), or more than three trials in a row failed. ``truncated``: the episode's step limit
+      or the budget is reached. A step beyond the budget measures nothing: it repeats the last observation and reward,
+      and ``info["budget_spent"]`` is set.
     * ``info["trial"]`` is the :class:`~knobctl.events.Trial`, ``info["learning_reward"]`` the gain in units of noise,
-      from -5 to 5.
+      from -5 to 5. Neither is there when the session ended while the default was measured again before the trial.
 
     ``reset`` goes back to the default configuration and runs no benchmark, except once when no baseline is known.
 
@@ -121,6 +122,7 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         self._since_control = 0
         self._best_gain = 0.0
         self._last_reward = 100.0
+        self._stop: SafetyStop | None = None
 
     @property
     def played(self) -> int:
@@ -139,8 +141,10 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
 
         Raises:
             BenchmarkBroken: The baseline had to be measured, and that failed twice.
+            SafetyStop: A guard of the target ended this session earlier, or ends it now.
         """
         super().reset(seed=seed)
+        self._refuse_after_stop()
         if not self._prepared:
             self._prepared = True
             self._prepare()
@@ -164,37 +168,48 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         Raises:
             BenchmarkBroken: The trial failed, and so does the default configuration.
             KnobChangedByOther: Somebody else changed a knob.
+            SafetyStop: A guard of the target ended this session in an earlier step.
         """
+        self._refuse_after_stop()
         if self.baseline is None:
             raise gymnasium.error.ResetNeeded("Call reset() before the first step.")
         if self._played >= self.budget:
             return self._observe(), self._last_reward, False, True, {"budget_spent": True}
-        if self._since_control >= self._control_every:
-            self._measure_default("control")
+        if self._since_control >= self._control_every and self._guarded(lambda: self._measure_default("control")):
+            return self._observe(), self._last_reward, True, False, {"safety_stop": self._stop}
         self._played += 1
         self._episodes += self._steps == 0
         self._steps += 1
         self._since_control += 1
-        info: dict[str, Any] = {}
-        try:
-            trial = self.bench.measure(
-                self.plan.repair(configuration), kind, self._played, self.budget, self._reward_of
-            )
-        except KnobChangedByOther:
-            raise
-        except SafetyStop as stop:
-            trial = self.bench.trials[-1]
-            info["safety_stop"] = stop
+        position, complete = self._played, self.plan.repair(configuration)
+        stop = self._guarded(lambda: self.bench.measure(complete, kind, position, self.budget, self._reward_of))
+        trial = self.bench.trials[-1]
         self._failures = self._failures + 1 if trial.score is None else 0
         self._machine = trial.machine or self._machine
         observation = self._observe()
-        if trial.score is None and "safety_stop" not in info:
-            self._measure_default("canary")
+        if trial.score is None and stop is None:
+            stop = self._guarded(lambda: self._measure_default("canary"))
         self._last_reward = trial.reward if trial.reward is not None else self._last_reward
-        info |= {"trial": trial, "learning_reward": self._learning_reward(trial)}
-        terminated = "safety_stop" in info or self._failures > MOST_FAILURES_IN_A_ROW
+        info: dict[str, Any] = {"trial": trial, "learning_reward": self._learning_reward(trial)}
+        if stop is not None:
+            info["safety_stop"] = stop
+        terminated = stop is not None or self._failures > MOST_FAILURES_IN_A_ROW
         truncated = self._steps >= self._steps_per_episode or self._played >= self.budget
         return observation, self._last_reward, terminated, truncated, info
+
+    def _guarded(self, measure: Callable[[], Trial]) -> SafetyStop | None:
+        """Measures. Returns the stop when a guard of the target ends the session with this trial, which is recorded."""
+        try:
+            measure()
+        except KnobChangedByOther:
+            raise
+        except SafetyStop as stop:
+            self._stop = stop
+        return self._stop
+
+    def _refuse_after_stop(self) -> None:
+        if self._stop is not None:
+            raise self._stop
 
     def places(self, configuration: Mapping[str, Value]) -> tuple[float, ...]:
         """Where every knob's value is in its range, in [0, 1]: the action that decodes to this configuration."""

@@ -69,7 +69,7 @@ def make_env(
 
     def prepare() -> None:
         with contextlib.ExitStack() as stack:
-            machine.open(f"gymnasium-{uuid.uuid4().hex[:12]}")
+            machine.open(f"gymnasium-{uuid.uuid4().hex[:12]}", [tuned.knob.name for tuned in safe.knobs])
             stack.callback(cleanup)
             refuse_other_defaults(safe, machine)
             workload.prepare()

@@ -5,6 +5,6 @@ The one exception is ``files``, which reads the TOML data files and stays with t
 """
 
 from knobctl.knobs.catalogue import Catalogue, Coupling, UnknownKnob
-from knobctl.knobs.knob import Bound, Knob, KnobState, Value
+from knobctl.knobs.knob import Bound, Knob, KnobState, Value, quantities_of
 
-__all__ = ["Bound", "Catalogue", "Coupling", "Knob", "KnobState", "UnknownKnob", "Value"]
+__all__ = ["Bound", "Catalogue", "Coupling", "Knob", "KnobState", "UnknownKnob", "Value", "quantities_of"]

@@ -16,6 +16,16 @@ RISKS = ("safe", "caution", "forbidden")
 QUANTITIES = ("memory_bytes", "memory_kib", "memory_pages", "cores")
 
 
+def quantities_of(memory_bytes: int, page_bytes: int, cores: int) -> Dict[str, int]:
+    """What bounds are functions of, on a machine of this size."""
+    return {
+        "memory_bytes": memory_bytes,
+        "memory_kib": memory_bytes // 1024,
+        "memory_pages": memory_bytes // page_bytes,
+        "cores": cores,
+    }
+
+
 @dataclass(frozen=True)
 class Bound:
     """One end of a knob's safe range, possibly a function of the machine.

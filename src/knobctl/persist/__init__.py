@@ -1,6 +1,6 @@
 """A verified configuration in, a permanent change of this machine out, and the way back from it."""
 
-from knobctl.agent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
 from knobctl.persist.applying import (
     Applied,
     ApplyPreview,

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knobctl.agent.dropin import SYSCTL_FILE, TMPFILES_FILE
 from knobctl.agent.places import Places, read_json
 from knobctl.errors import RestoreIncomplete, UsageError
 from knobctl.knobs import Value
 from knobctl.measure import Verdict
+from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
 from knobctl.persist.conflicts import Conflict, Unreadable, find_conflicts
 from knobctl.persist.dropin import drop_in
 from knobctl.store import Result, SessionRecord
@@ -185,14 +185,14 @@ def describe_restore(knobs: Sequence[KnobRestore]) -> list[str]:
 
 
 def require_complete(knobs: Sequence[KnobRestore]) -> None:
-    """Returns when every kernel file is back, or was changed by somebody else.
+    """Returns when no kernel file holds a value of the run any more.
 
     Raises:
         RestoreIncomplete: One is not; the hint holds the lines to paste.
     """
-    left = [knob for knob in knobs if knob.outcome not in ("held", "drifted")]
+    left = [knob for knob in knobs if knob.outcome == "failed"]
     if left:
-        lines = "; ".join(f"echo '{knob.found}' > {knob.path}" for knob in left)
+        lines = "; ".join(knob.command for knob in left)
         raise RestoreIncomplete(f"{len(left)} kernel setting(s) could not be put back", f"Paste as root: {lines}")
 
 

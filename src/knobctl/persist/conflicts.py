@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from knobctl.agent.dropin import PROC, SYSCTL_FILE, sysctl_key
 from knobctl.knobs import Catalogue, Knob
+from knobctl.permanent.dropin import PROC, SYSCTL_FILE, sysctl_key
 
 FOLDERS = (
     "/etc/sysctl.d",

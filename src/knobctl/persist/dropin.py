@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from knobctl.agent.dropin import PROC, command_line, settings, sysctl_text, tmpfiles_text
 from knobctl.errors import TargetError
 from knobctl.knobs import Catalogue, KnobState, Value
+from knobctl.permanent.dropin import PROC, command_line, settings, sysctl_text, tmpfiles_text
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class DropIn:
 
     Attributes:
         settings: Kernel files with their whole new text, in the order of the configuration.
-        sysctl: Text of :data:`knobctl.agent.dropin.SYSCTL_FILE`; empty when nothing below ``/proc/sys`` changes.
-        tmpfiles: Text of :data:`knobctl.agent.dropin.TMPFILES_FILE`; empty when nothing below ``/sys`` changes.
+        sysctl: Text of :data:`knobctl.permanent.dropin.SYSCTL_FILE`; empty when nothing below ``/proc/sys`` changes.
+        tmpfiles: Text of :data:`knobctl.permanent.dropin.TMPFILES_FILE`; empty when nothing below ``/sys`` changes.
     """
 
     settings: Mapping[str, str]

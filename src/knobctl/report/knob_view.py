@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from knobctl.agent.dropin import command_line
 from knobctl.knobs import Bound, Catalogue, Knob, KnobState
 from knobctl.knobs.codec import settable
+from knobctl.permanent.dropin import command_line
 from knobctl.report.wording import columns, one_line
 
 _PASTE = "set it to this"

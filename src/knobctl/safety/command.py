@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from knobctl.plan_text import shown
 from knobctl.safety.findings import Findings, Unconsented
@@ -17,7 +17,24 @@ from knobctl.workload import Adapter
 
 _MAX_WORDS = 256
 _MAX_WORD = 2000
-_OTHER_USERS = frozenset({"sudo", "su", "doas", "pkexec", "runuser"})
+_OTHER_USERS = frozenset(
+    {"sudo", "sudoedit", "su", "doas", "pkexec", "runuser", "setpriv", "run0", "gosu", "su-exec", "sg", "newgrp"}
+)
+_WITNESSES: Mapping[str, frozenset[str]] = {
+    "is a shell, which runs whatever its arguments say": frozenset(
+        {"sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox", "toybox"}
+    ),
+    "starts another program, whose arguments knobctl does not check": frozenset(
+        {"env", "nice", "ionice", "nohup", "setsid", "stdbuf", "timeout", "time", "taskset", "numactl", "chrt", "xargs",
+         "find", "parallel", "watch", "script", "strace", "ltrace", "perf", "unshare", "nsenter", "chroot", "bwrap"}
+    ),
+    "starts programs where knobctl neither sees nor ends them": frozenset(
+        {"ssh", "mosh", "rsh", "docker", "podman", "nerdctl", "ctr", "kubectl", "lxc", "incus", "systemd-run",
+         "machinectl", "systemctl", "at", "batch", "crontab", "tmux", "screen"}
+    ),
+}  # fmt: skip
+"""What people should know before they consent to a program that is no benchmark."""
+
 _SHELL = "|;&<>()"
 PLACEHOLDERS = (
     re.compile(r"<[A-Za-z_][^<>|;&]{0,60}>"),
@@ -53,9 +70,9 @@ def words_of(key: str, text: str, findings: Findings) -> tuple[str, ...]:
         )
     elif "=" in words[0]:
         findings.refuse(f"{key}: {shown(words[0])} is no program; {_NO_SHELL}", "Leave out variables.")
-    elif words[0].rpartition("/")[2] in _OTHER_USERS:
+    elif changer := _user_changer(words):
         findings.refuse(
-            f"{key}: {shown(words[0])} is never run: a benchmark runs as an ordinary user",
+            f"{key}: {shown(changer)} is never run: a benchmark runs as an ordinary user",
             "Give the benchmark itself.",
         )
     else:
@@ -65,7 +82,9 @@ def words_of(key: str, text: str, findings: Findings) -> tuple[str, ...]:
 
 def reasons_to_ask(words: Sequence[str], adapter: Adapter) -> list[str]:
     """Why a command needs the user's own consent; empty when knobctl runs it without asking."""
-    reasons = adapter.problems(words)
+    program = _name(words[0])
+    witnesses = [f"{shown(program)} {what}" for what, programs in _WITNESSES.items() if program in programs]
+    reasons = [*adapter.problems(words), *witnesses]
     # Harmless without a shell, but no benchmark needs them, so whoever wrote this meant something else.
     odd = next((word for word in words if any(mark in word for mark in "|;&<>`$")), "")
     return [*reasons, f"{shown(odd)} looks like shell"] if odd else reasons
@@ -78,6 +97,17 @@ def ask(key: str, text: str, reasons: Sequence[str], consented: str | None, find
 
 
 _NO_SHELL = "knobctl never uses a shell"
+
+
+def _name(word: str) -> str:
+    """The last part of a path."""
+    return word.rpartition("/")[2]
+
+
+def _user_changer(words: Sequence[str]) -> str:
+    """The word that would run the rest as another user, alone or behind programs that start it; empty without one."""
+    starts_others = any(_name(words[0]) in programs for programs in _WITNESSES.values())
+    return next((word for word in (words if starts_others else words[:1]) if _name(word) in _OTHER_USERS), "")
 
 
 def _problem(text: str) -> tuple[str, str] | None:

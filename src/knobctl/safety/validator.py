@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from knobctl.agent.facts import collect
 from knobctl.errors import UsageError
 from knobctl.knobs import Catalogue, KnobState
 from knobctl.knobs.files import catalogue as shipped_catalogue
@@ -18,6 +17,7 @@ from knobctl.safety.objective import guardrails_of, objective_of
 from knobctl.safety.safe_plan import _SEAL, SafeCommand, SafePlan, TunedKnob
 from knobctl.safety.suggested import usable
 from knobctl.target import HostFacts
+from knobctl.target.facts import collect
 from knobctl.target.metrics import DEFAULT_STATE
 from knobctl.workload import Adapter
 from knobctl.workload.custom import CustomAdapter

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from knobctl.knobs import Catalogue, KnobState, Value
+from knobctl.knobs import Catalogue, KnobState, Value, quantities_of
+from knobctl.permanent.dropin import command_line
 
 Configuration = Mapping[str, Value]
 """One value per knob, by canonical name."""
@@ -51,12 +52,7 @@ class HostFacts:
     @property
     def quantities(self) -> dict[str, int]:
         """What the catalogue's bounds are functions of."""
-        return {
-            "memory_bytes": self.memory_bytes,
-            "memory_kib": self.memory_bytes // 1024,
-            "memory_pages": self.memory_bytes // self.page_bytes,
-            "cores": self.cores,
-        }
+        return quantities_of(self.memory_bytes, self.page_bytes, self.cores)
 
 
 @dataclass(frozen=True)
@@ -86,6 +82,8 @@ class CommandOutcome:
         seconds: Wall time (virtual on a simulated target).
         timed_out: It was killed at its deadline.
         stopped: It was killed because ``on_line`` asked for it.
+        tripped: Why the agent's health guard ended it, in words; empty when it did not. The knobs are at what was
+            found then.
         machine: Machine metrics as differences over the run (names in ``target.metrics``); empty without ``sample``.
     """
 
@@ -95,11 +93,12 @@ class CommandOutcome:
     timed_out: bool = False
     stopped: bool = False
     machine: Mapping[str, float] = field(default_factory=dict)
+    tripped: str = ""
 
     @property
     def ok(self) -> bool:
         """It ran to its end and said so."""
-        return self.exit_code == 0 and not self.timed_out and not self.stopped
+        return self.exit_code == 0 and not self.timed_out and not self.stopped and not self.tripped
 
     def last_lines(self, count: int = 5) -> str:
         """The last lines that it printed, for error messages."""
@@ -130,7 +129,7 @@ class KnobRestore:
     Attributes:
         path: The file.
         outcome: ``held`` (has the value that was found), ``drifted`` (somebody else changed it during the run; left
-            alone), ``absent`` (the file is gone) or ``failed`` (the kernel refused).
+            alone), ``absent`` (the file is gone, so there is nothing to put back) or ``failed`` (the kernel refused).
         found: Text when the run began.
         now: Text now; empty when it cannot be read.
         detail: The kernel's answer when it failed.
@@ -141,6 +140,11 @@ class KnobRestore:
     found: str
     now: str
     detail: str = ""
+
+    @property
+    def command(self) -> str:
+        """What a person can paste into a root shell to put the value back."""
+        return command_line(self.path, self.found)
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ class RestoreReport:
 
     @property
     def complete(self) -> bool:
-        """Every file has the value that was found, or a value that somebody else chose."""
-        return all(knob.outcome in ("held", "drifted") for knob in self.knobs)
+        """No file holds a value of the run any more."""
+        return all(knob.outcome != "failed" for knob in self.knobs)
 
 
 class Clock(Protocol):
@@ -211,13 +215,19 @@ class Target(Protocol):
         """Absolute path of a program on the target, looked up in the usual folders; empty when not installed."""
         ...
 
-    def open(self, session: str) -> None:
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
         """Takes the lock, finishes what an interrupted run left, and makes an empty work folder.
+
+        Args:
+            session: Key of the session, for the record of how it ended.
+            names: Knobs that the session is about. When somebody else changes one of them from now on, the next write
+                or run raises :class:`~knobctl.errors.KnobChangedByOther`.
 
         Raises:
             Busy: Another run holds the lock.
             NotPermitted: The kernel interface cannot be written here.
             RestoreIncomplete: An earlier run left a knob that cannot be put back.
+            PreflightRefused: The machine is short of memory or disk space already.
         """
         ...
 

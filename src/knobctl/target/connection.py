@@ -17,6 +17,7 @@ from knobctl.errors import (
     KnobChangedByOther,
     KnobctlError,
     NotPermitted,
+    PreflightRefused,
     RestoreIncomplete,
     TargetError,
     WriteFailed,
@@ -30,6 +31,7 @@ _ERRORS: dict[str, type[KnobctlError]] = {
     protocol.WRITE_FAILED: WriteFailed,
     protocol.CHANGED_BY_OTHER: KnobChangedByOther,
     protocol.RESTORE_INCOMPLETE: RestoreIncomplete,
+    protocol.UNHEALTHY: PreflightRefused,
 }
 
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from knobctl.agent import facts as host_facts
-from knobctl.agent import pack
 from knobctl.agent.kernel import Kernel
 from knobctl.agent.processes import SAFE_PATH
 from knobctl.errors import NotPermitted, TargetError
 from knobctl.knobs import Catalogue, KnobState, Value
 from knobctl.knobs.files import catalogue
 from knobctl.state import state_folder
+from knobctl.target import facts as host_facts
+from knobctl.target import pack, probing
 from knobctl.target.base import (
     Command,
     CommandOutcome,
@@ -49,15 +49,21 @@ class LocalTarget:
     Args:
         base: Folder in which work folders are made; its block device is the disk that is tuned.
         root: Folder that holds ``proc``, ``sys``, ``etc``, ``var`` and ``run``; anything but ``/`` is for tests.
+        patience: Seconds without a sign of life after which the agent is taken for dead; anything but its own choice
+            is for tests.
     """
 
     name = "local"
     simulated = False
 
-    def __init__(self, base: str = "/var/tmp", root: str = "/") -> None:
+    def __init__(self, base: str = "/var/tmp", root: str = "/", patience: float | None = None) -> None:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
         self._base = base
+        self._options = [
+            *(["--root", root] if root != "/" else []),
+            *([f"--patience={patience:g}"] if patience is not None else []),
+        ]
         self.root = root
         self._kernel = Kernel(self.catalogue, root, base)
         self._connection: Connection | None = None
@@ -72,28 +78,29 @@ class LocalTarget:
 
     def probe(self, names: Sequence[str] | None = None) -> dict[str, KnobState]:
         """State of these knobs."""
-        return self._kernel.probe(names)
+        return probing.probe(self._kernel, names)
 
     def which(self, program: str) -> str:
         """Absolute path of a program in the folders that benchmarks see."""
         return shutil.which(program, path=SAFE_PATH) or ""
 
-    def obstacle(self) -> str:
-        """Why knobs cannot be set here, in one line; empty when they can."""
+    def obstacle(self, program: str = pack.AGENT) -> str:
+        """Why knobs cannot be set here (or made permanent), in one line; empty when they can."""
         if self.root == "/" and os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
             return "/proc/sys is read-only here, as in a container"
         if os.geteuid() == 0 or self.root != "/":
             return ""
         if not shutil.which("sudo"):
             return "not root, and sudo is not installed"
-        asked = subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False)
-        return "" if asked.returncode == 0 else "not root, and sudo asks for a password"
+        if program == pack.AGENT and _may_run_installed_agent():
+            return ""
+        return "" if _sudo_allows("true") else "not root, and sudo asks for a password"
 
-    def open(self, session: str) -> None:
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
         """Starts the agent, takes the lock, finishes what an interrupted run left, makes the work folder."""
-        connection = self._connect()
+        connection = self._connect(pack.AGENT)
         try:
-            answer = connection.call("open", session=session, base=self._base)
+            answer = connection.call("open", session=session, base=self._base, knobs=list(names))
         except BaseException:
             self._connection = None
             connection.close()
@@ -136,6 +143,7 @@ class LocalTarget:
             timed_out=answer["timed_out"],
             stopped=answer["stopped"],
             machine=answer["machine"],
+            tripped=answer["tripped"],
         )
 
     def start(self, service: Service) -> None:
@@ -168,46 +176,61 @@ class LocalTarget:
 
     def recover(self) -> Mapping[str, Any] | None:
         """Finishes what an interrupted run left. Returns the record of what was done; None when there was nothing."""
-        record: Mapping[str, Any] | None = self._once("recover")["record"]
+        record: Mapping[str, Any] | None = self._once(pack.AGENT, "recover")["record"]
         return record
 
     def apply(self, session: str, date: str, values: Configuration) -> Mapping[str, Any]:
         """Makes values permanent: live and in the drop-ins. Returns the agent's record of it."""
-        answer: Mapping[str, Any] = self._once("apply", session=session, date=date, values=dict(values))
+        answer: Mapping[str, Any] = self._once(
+            pack.PERMANENT, "apply", session=session, date=date, values=dict(values), base=self._base
+        )
         return answer
 
     def rollback(self) -> Mapping[str, Any]:
         """Undoes the last apply. Returns the agent's record of it."""
-        answer: Mapping[str, Any] = self._once("rollback")
+        answer: Mapping[str, Any] = self._once(pack.PERMANENT, "rollback")
         return answer
 
-    def _once(self, operation: str, **arguments: Any) -> Any:
-        connection = self._connect()
+    def _once(self, program: str, operation: str, **arguments: Any) -> Any:
+        connection = self._connect(program)
         try:
             return connection.call(operation, **arguments)
         finally:
             self._connection = None
             connection.close()
 
-    def _connect(self) -> Connection:
+    def _connect(self, program: str) -> Connection:
         if self._connection is not None:
             raise TargetError("the target is open already")
-        obstacle = self.obstacle()
+        obstacle = self.obstacle(program)
         if obstacle:
             raise NotPermitted(
                 f"kernel settings cannot be changed: {obstacle}",
                 "Run it as root or with sudo, or try `--target simulated`.",
             )
-        archive = pack.install(state_folder())
-        prefix = ["sudo", "-n"] if os.geteuid() != 0 and self.root == "/" else []
-        command = [*prefix, sys.executable, "-I", "-S", str(archive), "--root", self.root, "--folder", self._base]
-        self._connection = Connection(command)
+        self._connection = Connection([*self._command(program), *self._options])
         return self._connection
+
+    def _command(self, program: str) -> list[str]:
+        """What starts a program that is root, without its options."""
+        if os.geteuid() != 0 and self.root == "/" and program == pack.AGENT and _may_run_installed_agent():
+            return ["sudo", "-n", str(pack.INSTALLED_AGENT)]
+        archive = pack.install(program, state_folder())
+        prefix = ["sudo", "-n"] if os.geteuid() != 0 and self.root == "/" else []
+        return [*prefix, sys.executable, "-I", "-S", str(archive)]
 
     def _agent(self) -> Connection:
         if self._connection is None:
             raise TargetError("the target is not open")
         return self._connection
+
+
+def _may_run_installed_agent() -> bool:
+    return pack.installed_agent() is not None and _sudo_allows("-l", str(pack.INSTALLED_AGENT))
+
+
+def _sudo_allows(*words: str) -> bool:
+    return subprocess.run(["sudo", "-n", *words], capture_output=True, check=False).returncode == 0
 
 
 def _report(knobs: Sequence[Mapping[str, Any]]) -> RestoreReport:

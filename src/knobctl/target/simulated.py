@@ -135,7 +135,7 @@ class SimulatedTarget:
         """A path that looks as if the program were installed."""
         return f"/simulated/bin/{program}"
 
-    def open(self, session: str) -> None:
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
         """Takes the simulated machine's lock.
 
         Raises:

@@ -44,7 +44,10 @@ class Surface(Protocol):
         ...
 
     def score(self, configuration: Mapping[str, Value]) -> float | None:
-        """The score without noise. None, NaN or an exception means that the run fails there."""
+        """The score without noise. None, NaN or an exception means that the run fails there.
+
+        A :class:`~knobctl.errors.HealthStop` plays the health guard of a real machine, which ends the run.
+        """
         ...
 
 

@@ -28,7 +28,7 @@ from knobctl.workload.tool import ProgressLine, ToolAdapter
 from knobctl.workload.web import all_failed, url_problems, web_workload
 
 _OPTIONS = (
-    valued("-n", check=whole(1, 100_000_000)),
+    valued("-n", check=whole(1, 10_000_000)),
     valued("-c", check=whole(1, MAX_CLIENTS)),
     valued("-t", check=whole(1, MAX_SECONDS)),
     valued("-s", check=whole(1, 600)),
@@ -50,6 +50,7 @@ _OPTIONS = (
     refused("-e", because="writes a file"),
     refused("-E", because="reads a certificate from a file"),
     refused("-X", because="goes through a proxy"),
+    refused("-B", because="binds an address of the machine"),
     refused("-A", because="holds a password"),
     refused("-P", because="holds a password"),
     refused("-C", because="holds a cookie"),

@@ -16,6 +16,8 @@ from knobctl.workload.reading import parse_number
 MAX_CLIENTS = 1000
 MAX_SECONDS = 3600
 MAX_DATA_BYTES = 64 * 2**30
+MAX_BUFFER_BYTES = 4 * 2**30
+"""Memory that the buffers of one benchmark may take together."""
 
 Check = Callable[[str], str]
 """Takes the text of a value; returns an empty string when it is fine, else what it has to be."""
@@ -169,7 +171,8 @@ def parse_arguments(program: str, style: Style, options: Sequence[Option], argum
         """Records one option. ``value`` is None when it was not attached to the name."""
         option = by_name.get(name)
         if option is None:
-            problems.append(f"{program} {name} is not an option that knobctl runs without asking")
+            meant = _meant(name, by_name)
+            problems.append(f"{program} {name} is not an option that knobctl runs without asking{meant}")
             return
         if option.takes is Takes.NOTHING and value is not None:
             problems.append(f"{program} {name} takes no value")
@@ -194,6 +197,12 @@ def parse_arguments(program: str, style: Style, options: Sequence[Option], argum
         else:
             words.append(argument)
     return Arguments(values, tuple(words), tuple(problems))
+
+
+def _meant(name: str, by_name: Mapping[str, Option]) -> str:
+    """What a beginning of a long option may stand for: getopt accepts it, and knobctl wants to see the whole name."""
+    whole_names = sorted(each for each in by_name if len(name) > 3 and each.startswith(name))
+    return f": write {' or '.join(whole_names)} in full" if whole_names else ""
 
 
 def _take_short(

@@ -43,6 +43,8 @@ class Measurement:
         seconds: Wall time of the benchmark alone (virtual on a simulated target).
         failure: Why there is no usable number, in one line with the tool's last words; empty when there is one.
         cut_short: The progress callback ended it early.
+        tripped: Why the target's health guard ended it, in words; empty when it did not. The knobs are at what was
+            found then.
     """
 
     metrics: Mapping[str, float]
@@ -51,6 +53,7 @@ class Measurement:
     seconds: float = 0.0
     failure: str = ""
     cut_short: bool = False
+    tripped: str = ""
 
 
 class Workload(Protocol):
@@ -78,6 +81,7 @@ class Workload(Protocol):
 
         Raises:
             WorkloadError: It cannot be prepared; the tool's last words are in the message.
+            HealthStop: The target's health guard ended it. ``reset`` and ``restart`` raise this too.
         """
         ...
 

@@ -25,14 +25,15 @@ PATTERN_SECONDS = 5.0
 _PATTERN_HINT = "Give --metric-pattern a regular expression whose first group is the number: 'score: ([0-9.]+)'."
 
 _MATCHER = """
-import json, re, sys
+import json, re, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 pattern, text = json.load(sys.stdin)
 last = None
 for match in re.finditer(pattern, text, re.MULTILINE):
     if match.group(1) is not None:
         last = match.group(1)
 json.dump(last, sys.stdout)
-"""
+""".replace("MEMORY", str(512 * 2**20))
 
 
 def check_pattern(pattern: str) -> None:
@@ -55,7 +56,7 @@ def last_match(pattern: str, text: str, seconds: float = PATTERN_SECONDS) -> flo
     """The number in the first group of the pattern's last match.
 
     None when nothing matches, when the group is no number (see :func:`~knobctl.workload.reading.parse_number`), or
-    when matching takes longer than ``seconds``.
+    when matching takes longer than ``seconds`` or more than 512 MiB of memory.
     """
     try:
         done = subprocess.run(

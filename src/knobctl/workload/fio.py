@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from knobctl.target import Target
 from knobctl.workload.arguments import (
+    MAX_BUFFER_BYTES,
     MAX_DATA_BYTES,
     MAX_SECONDS,
     Arguments,
@@ -70,16 +71,22 @@ _OPTIONS = (
         "invalidate", "overwrite", "norandommap", "randrepeat", "refill_buffers", "zero_buffers", "stonewall",
         "create_on_open", "unlink", "gtod_reduce",
     )),
-    refused("--directory", because="writes outside the work folder"),
-    refused("--output", because="writes a file"),
-    refused("--exec_prerun", because="runs another program"),
-    refused("--exec_postrun", because="runs another program"),
-    refused("--client", because="works on another machine"),
+    *(refused(f"--{name}", because=because) for because, names in (
+        ("writes outside the work folder", ("directory", "opendir", "filename_format", "lockfile", "aux-path",
+                                            "allow_mounted_write", "replay_redirect")),
+        ("writes a file", ("output", "daemonize", "write_iolog", "verify_state_save", "verify_dump")),
+        ("reads a file", ("read_iolog", "merge_blktrace_file", "verify_state_load", "inflate-log", "section")),
+        ("runs another program", ("exec_prerun", "exec_postrun", "trigger", "trigger-file", "trigger-timeout",
+                                  "trigger-remote", "profile")),
+        ("works on another machine", ("client", "remote-config", "hostname")),
+        ("writes log files", ("write_bw_log", "write_lat_log", "write_iops_log", "write_hist_log", "bandwidth-log")),
+        ("changes a setting of the kernel", ("ioscheduler", "cgroup", "cgroup_weight", "cgroup_nodelete")),
+        ("runs as another user", ("uid", "gid")),
+        ("takes memory or the processor from everything else", ("lockmem", "nice", "prio", "prioclass", "cpumask",
+                                                                "cpus_allowed", "numa_mem_policy", "mem")),
+        ("prints several reports where one is read", ("status-interval",)),
+    ) for name in names),
     refused("--server", because="listens for other machines", takes=Takes.MAYBE),
-    refused("--write_bw_log", because="writes log files"),
-    refused("--write_lat_log", because="writes log files"),
-    refused("--write_iops_log", because="writes log files"),
-    refused("--status-interval", because="prints several reports where one is read"),
 )  # fmt: skip
 
 _PERCENTILES = {"50.000000": 50, "95.000000": 95, "99.000000": 99}
@@ -146,10 +153,13 @@ class FioAdapter(ToolAdapter):
             problems.append("fio needs --name for its job")
         if not (parsed.has("--size") or parsed.has("--filesize")):
             problems.append("fio needs --size for its file")
-        total = (size_in_bytes(parsed.text("--size")) or 0) * parsed.number("--numjobs", 1)
+        total, buffers = _bytes_of_files(parsed), _bytes_of_buffers(parsed)
         if total > MAX_DATA_BYTES:
             problems.append(f"fio would make {total / 2**30:.0f} GiB of files: --size times --numjobs is limited to"
                             f" {MAX_DATA_BYTES >> 30} GiB")  # fmt: skip
+        if buffers > MAX_BUFFER_BYTES:
+            problems.append(f"fio would take {buffers / 2**30:.0f} GiB of memory: --bs times --iodepth times --numjobs"
+                            f" is limited to {MAX_BUFFER_BYTES >> 30} GiB")  # fmt: skip
         if parsed.has("--time_based") and not parsed.has("--runtime"):
             problems.append("fio --time_based never ends without --runtime")
         return problems
@@ -190,6 +200,26 @@ class FioAdapter(ToolAdapter):
         names = [*(f"{name}.*" for name in parsed.values.get("--name", ())), *parsed.values.get("--filename", ())]
         reads, _ = _directions(parsed.text("--rw", "read"))
         return FileLoad(reader, argv, target, objective, reset_command, names or ["*.0"], reads)
+
+
+def _bytes_of_files(parsed: Arguments) -> float:
+    """At most so many: every job with the largest sizes and the largest number of processes that any of them names."""
+    size_of_all = _largest(parsed, "--size", size_in_bytes)
+    size_of_each = _largest(parsed, "--filesize", size_in_bytes) * max(1, _largest(parsed, "--nrfiles", parse_number))
+    return max(size_of_all, size_of_each) * _processes(parsed)
+
+
+def _bytes_of_buffers(parsed: Arguments) -> float:
+    depth = max(1, _largest(parsed, "--iodepth", parse_number))
+    return _largest(parsed, "--bs", size_in_bytes) * depth * _processes(parsed)
+
+
+def _processes(parsed: Arguments) -> float:
+    return max(1, len(parsed.values.get("--name", ()))) * max(1, _largest(parsed, "--numjobs", parse_number))
+
+
+def _largest(parsed: Arguments, name: str, read: Callable[[str], float | None]) -> float:
+    return max((read(text) or 0 for text in parsed.values.get(name, ())), default=0)
 
 
 def _directions(pattern: str) -> tuple[bool, bool]:

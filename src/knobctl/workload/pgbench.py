@@ -31,11 +31,12 @@ from knobctl.workload.arguments import (
 from knobctl.workload.base import MetricSpec, Workload
 from knobctl.workload.postgres import BINARY_FOLDERS, SERVER_PACKAGES, PostgresServer, find_binaries
 from knobctl.workload.reading import NUMBER, parse_number, read_metrics, reading
-from knobctl.workload.tool import ProgressLine, ToolAdapter, ToolWorkload, failure_of, locate
+from knobctl.workload.tool import ProgressLine, ToolAdapter, ToolWorkload, failure_of, locate, stop_if_tripped
 
 DEFAULT_DATABASE = "bench"
 _MAX_SCALE = 50
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_$-]{0,62}"
+_FOLDER = r"(?:/[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}){1,8}/?"
 
 _OPTIONS = (
     valued("-c", "--client", check=whole(1, MAX_CLIENTS)),
@@ -51,7 +52,7 @@ _OPTIONS = (
     valued("-L", "--latency-limit", check=decimal(0.001, 1_000_000)),
     valued("--random-seed", check=matching(r"time|rand|[0-9]{1,10}", "time, rand or a whole number")),
     valued("--max-tries", check=whole(0, 1_000_000)),
-    valued("-h", "--host", check=matching(r"localhost|127\.0\.0\.1|::1|/[A-Za-z0-9_./-]{0,100}",
+    valued("-h", "--host", check=matching(rf"localhost|127\.0\.0\.1|::1|{_FOLDER}",
                                           "this machine: localhost, 127.0.0.1, ::1 or a folder of sockets")),
     valued("-p", "--port", check=whole(1, 65_535)),
     valued("-U", "--username", check=matching(_IDENTIFIER, "a role name of letters, digits, _, $ and -")),
@@ -71,7 +72,12 @@ _OPTIONS = (
     refused("-i", "--initialize", because="makes tables and is no benchmark", takes=Takes.NOTHING),
     refused("-I", "--init-steps", because="makes tables and is no benchmark"),
     refused("-F", "--fillfactor", because="makes tables and is no benchmark"),
-    refused("-d", "--debug", because="prints every statement", takes=Takes.NOTHING),
+    refused("-d", "--debug", because="prints every statement, and names a database from version 17 on",
+            takes=Takes.NOTHING),
+    refused("--dbname", because="may name another machine"),
+    refused("--index-tablespace", because="makes tables and is no benchmark"),
+    refused("--tablespace", because="makes tables and is no benchmark"),
+    refused("--verbose-errors", because="prints an endless number of lines", takes=Takes.NOTHING),
 )  # fmt: skip
 
 _READINGS = (
@@ -294,6 +300,7 @@ class OwnServerPgbench(ToolWorkload):
         query = (client, "-X", "-A", "-t", "-w", *address, *(("-d", *database) if database else ()),
                  "-c", "SELECT count(*) FROM pgbench_branches")  # fmt: skip
         outcome = self.target.run(Command(query, timeout=30.0, env={"PGCONNECT_TIMEOUT": "10"}))
+        stop_if_tripped(outcome, "psql")
         if outcome.ok:
             return
         problem = failure_of(outcome, "psql", 30.0)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from knobctl.errors import ServiceFailed, ToolMissing, WorkloadError
 from knobctl.target import Command, CommandOutcome, Service, Target
 from knobctl.workload.service import LOOPBACK, start_on_free_port, start_service
-from knobctl.workload.tool import failure_of, how_to_install
+from knobctl.workload.tool import failure_of, how_to_install, stop_if_tripped
 
 SERVER_PACKAGES: Mapping[str, str] = {"apt": "postgresql", "dnf": "postgresql-server postgresql-contrib"}
 _NEWEST, _OLDEST = 24, 10
@@ -160,10 +160,13 @@ class PostgresServer:
         commands = [word for statement in statements for word in ("-c", statement)]
         argv = (self.program("psql"), "-X", "-q", "-A", "-t", "-w", "-v", "ON_ERROR_STOP=1", *self.connection,
                 "-d", database, *commands)  # fmt: skip
-        return self._target.run(Command(argv, timeout=300.0, env=self.environment))
+        outcome = self._target.run(Command(argv, timeout=300.0, env=self.environment))
+        stop_if_tripped(outcome, "psql")
+        return outcome
 
     def _require(self, what: str, argv: Sequence[str], timeout: float = 30.0) -> None:
         outcome = self._target.run(Command(tuple(argv), timeout, self.environment))
+        stop_if_tripped(outcome, what)
         if not outcome.ok:
             raise ServiceFailed(
                 f"{what} failed for the throw-away PostgreSQL server: {failure_of(outcome, argv[0], timeout)}",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from knobctl.errors import ServiceFailed
 from knobctl.target import Command, Service, Target
+from knobctl.workload.tool import stop_if_tripped
 
 LOOPBACK = "127.0.0.1"
 _FIRST_PORT, _LAST_PORT = 20_000, 29_999
@@ -18,8 +19,9 @@ def free_port(target: Target) -> int:
     """A TCP port that nothing on the target uses now, below the range from which the kernel takes client ports."""
     used: set[int] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        output = target.run(Command(("cat", table), timeout=10.0)).output
-        used.update(int(port, 16) for port in _LOCAL_ADDRESS.findall(output))
+        shown = target.run(Command(("cat", table), timeout=10.0))
+        stop_if_tripped(shown, "looking for a free port")
+        used.update(int(port, 16) for port in _LOCAL_ADDRESS.findall(shown.output))
     free = [port for port in range(_FIRST_PORT, _LAST_PORT + 1) if port not in used]
     return random.SystemRandom().choice(free)
 
@@ -38,6 +40,7 @@ def start_service(
 
     Raises:
         ServiceFailed: It ended, or did not answer in time; its last words are in the message.
+        HealthStop: The health guard ended a command that looked at it.
     """
     target.start(service)
     started = target.clock.monotonic()
@@ -45,7 +48,11 @@ def start_service(
         if answers():
             return
         waited = target.clock.monotonic() - started
-        gone = waited > 3.0 and not target.run(Command(("test", "-e", pid_file), timeout=10.0)).ok
+        gone = False
+        if waited > 3.0:
+            there = target.run(Command(("test", "-e", pid_file), timeout=10.0))
+            stop_if_tripped(there, f"starting {service.name}")
+            gone = not there.ok
         if gone or waited > deadline:
             words = " | ".join(line.strip()[:200] for line in target.stop(service.name).splitlines()[-5:])
             what = "ended at once" if gone else f"did not answer within {deadline:.0f} s"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from knobctl.target import Target
 from knobctl.workload.arguments import (
+    MAX_BUFFER_BYTES,
     MAX_CLIENTS,
     MAX_DATA_BYTES,
     MAX_SECONDS,
@@ -22,6 +23,7 @@ from knobctl.workload.arguments import (
     program_problems,
     refused,
     size,
+    size_in_bytes,
     switch,
     valued,
     whole,
@@ -80,6 +82,11 @@ _OPTIONS = (
     switch("--file-fsync-all"),
     switch("--file-fsync-end"),
     refused("--config-file", because="reads options from a file"),
+    refused("--luajit-cmd", because="runs Lua"),
+    *(refused(f"--{name}", because="connects to a database server") for name in (
+        "mysql-host", "mysql-port", "mysql-socket", "mysql-user", "mysql-password", "mysql-db", "pgsql-host",
+        "pgsql-port", "pgsql-user", "pgsql-password", "pgsql-db", "db-driver",
+    )),
 )  # fmt: skip
 
 _PREPARED_WITH = ("--file-num", "--file-block-size", "--file-total-size", "--file-io-mode", "--file-extra-flags")
@@ -149,6 +156,11 @@ class SysbenchAdapter(ToolAdapter):
             problems.append(f"sysbench test {test[:80]!r} needs your own consent: known are {known}; others run Lua")
         if words != ["run"]:
             problems.append(f"the sysbench command must end with run, not {' '.join(words)[:80]!r}")
+        buffers = 1 if parsed.text("--memory-scope", "global") == "global" else int(parsed.number("--threads", 1))
+        memory = (size_in_bytes(parsed.text("--memory-block-size")) or 0) * buffers
+        if memory > MAX_BUFFER_BYTES:
+            problems.append(f"sysbench would take {memory / 2**30:.0f} GiB of memory: --memory-block-size (for each"
+                            f" thread if --memory-scope=local) is limited to {MAX_BUFFER_BYTES >> 30} GiB")  # fmt: skip
         if test == "fileio" and not parsed.has("--file-test-mode"):
             problems.append(f"sysbench fileio needs --file-test-mode, one of {', '.join(MODES)}")
         return problems

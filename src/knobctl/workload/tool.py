@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from knobctl.errors import KnobctlError, ToolMissing, WorkloadError
+from knobctl.errors import HealthStop, KnobctlError, ToolMissing, WorkloadError
 from knobctl.target import Command, CommandOutcome, Target
 from knobctl.workload.base import Measurement, MetricSpec, ProgressCallback, Workload
 
@@ -19,6 +19,12 @@ UNKNOWN_RUN_SECONDS = 10.0
 """First guess for a command whose duration cannot be told from its arguments."""
 
 RESET_TIMEOUT = 600.0
+
+RELIEF = (
+    "Free memory or disk space, make the benchmark smaller, or narrow the range of the knob; `knobctl doctor` looks at "
+    "the machine."
+)
+"""What to do when the health guard tripped."""
 
 
 @dataclass(frozen=True)
@@ -178,18 +184,25 @@ class ToolWorkload:
 
         Raises:
             WorkloadError: It failed; its last words are in the message.
+            HealthStop: The health guard ended it.
         """
         outcome = self.target.run(Command(tuple(argv), timeout, self.run_environment()))
+        stop_if_tripped(outcome, what)
         if not outcome.ok:
             raise WorkloadError(f"{what} failed: {failure_of(outcome, argv[0], timeout)}", hint)
         return outcome
 
     def attempt(self, argv: Sequence[str], timeout: float) -> None:
-        """Runs a command whose failure does not matter."""
+        """Runs a command whose failure does not matter.
+
+        Raises:
+            HealthStop: The health guard ended it: the knobs are no longer what they were, which matters.
+        """
         try:
-            self.target.run(Command(tuple(argv), timeout, self.run_environment()))
+            outcome = self.target.run(Command(tuple(argv), timeout, self.run_environment()))
         except KnobctlError:
             return
+        stop_if_tripped(outcome, argv[0])
 
 
 class _Watch:
@@ -242,8 +255,10 @@ def measure(
     program = argv[0]
 
     def failed(failure: str, cut_short: bool = False) -> Measurement:
-        return Measurement({}, outcome.machine, samples, outcome.seconds, failure, cut_short)
+        return Measurement({}, outcome.machine, samples, outcome.seconds, failure, cut_short, outcome.tripped)
 
+    if outcome.tripped:
+        return failed(f"the health guard ended the run: {outcome.tripped}")
     if outcome.stopped:
         return failed(f"cut short after {outcome.seconds:.1f} s", cut_short=True)
     if not outcome.ok:
@@ -256,6 +271,20 @@ def measure(
     if complaint:
         return failed(f"{complaint}; its last words: {_last_words(outcome)}")
     return Measurement(metrics, outcome.machine, samples, outcome.seconds)
+
+
+def stop_if_tripped(outcome: CommandOutcome, what: str) -> None:
+    """To be called for every command but the benchmark itself.
+
+    Args:
+        outcome: How the command ended.
+        what: What it was for.
+
+    Raises:
+        HealthStop: The health guard ended it.
+    """
+    if outcome.tripped:
+        raise HealthStop(f"{what} failed: the health guard ended it: {outcome.tripped}", RELIEF)
 
 
 def failure_of(outcome: CommandOutcome, program: str, timeout: float | None = None) -> str:

@@ -7,15 +7,22 @@ user's, which is measured as it is: write ``http://localhost:80/`` for your own 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from knobctl.errors import KnobctlError
 from knobctl.target import Command, Target
 from knobctl.workload.nginx import NGINX_PACKAGES, NginxServer
-from knobctl.workload.tool import ToolAdapter, ToolWorkload, locate
+from knobctl.workload.tool import ToolAdapter, ToolWorkload, locate, stop_if_tripped
 
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_PLAIN_URL = re.compile(
+    r"(?:http://)?(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?",
+    re.IGNORECASE,
+)
+"""In this form every program reads the same host: ab takes all that stands before the first slash for it, wrk and
+Python do not, and disagree about ``http://127.0.0.1#.example.org/``."""
 
 
 def means_throwaway(url: str) -> bool:
@@ -49,6 +56,8 @@ def url_problems(program: str, words: Sequence[str]) -> list[str]:
         ]
     if parts.username or parts.password:
         return [f"{program} {shown} needs your own consent: it holds a user name or password"]
+    if not _PLAIN_URL.fullmatch(url):
+        return [f"{program} {shown} needs your own consent: programs do not agree about its host"]
     return []
 
 
@@ -105,7 +114,9 @@ class ThrowawayWeb(ToolWorkload):
         return (self.program(), *(self._server.url if word in self._urls else word for word in self.argv[1:]))
 
     def _answers(self, url: str) -> bool:
-        return self.target.run(Command((self.program(), *self._probe, url), timeout=10.0)).ok
+        outcome = self.target.run(Command((self.program(), *self._probe, url), timeout=10.0))
+        stop_if_tripped(outcome, "asking the web server")
+        return outcome.ok
 
 
 def web_workload(

@@ -1,8 +1,11 @@
 """What the machine is, from ``/proc`` and ``/sys``: numbers and names of parts, never host names or addresses."""
 
+from __future__ import annotations
+
 import os
 import platform
-from typing import Any, Dict, List
+from pathlib import Path
+from typing import Any
 
 TUNERS = {
     "tuned": "tuned", "bpftune": "bpftune", "atuned": "A-Tune", "keentuned": "KeenTune", "oeaware": "oeAware",
@@ -11,7 +14,7 @@ TUNERS = {
 """Process names of programs that write kernel settings by themselves."""
 
 
-def collect(disk: str, root: str = "/") -> Dict[str, Any]:
+def collect(disk: str, root: str = "/") -> dict[str, Any]:
     """All facts, as plain JSON types; the keys are those of ``target.HostFacts``."""
     memory = _meminfo(root)
     return {
@@ -26,25 +29,20 @@ def collect(disk: str, root: str = "/") -> Dict[str, Any]:
         "virtualization": _virtualization(root),
         "disk": disk,
         "disk_kind": _disk_kind(disk, root),
-        "boot_id": boot_id(root),
+        "boot_id": _text(root, "proc/sys/kernel/random/boot_id"),
         "tuners": running_tuners(root),
     }
 
 
-def boot_id(root: str = "/") -> str:
-    """Random identifier of this boot; empty when the kernel does not tell."""
-    return _text(root, "proc/sys/kernel/random/boot_id")
-
-
-def running_tuners(root: str = "/") -> List[str]:
+def running_tuners(root: str = "/") -> list[str]:
     """Programs that are running now and write kernel settings by themselves."""
     found = set()
     try:
-        pids = [name for name in os.listdir(os.path.join(root, "proc")) if name.isdigit()]
+        pids = [entry.name for entry in Path(root, "proc").iterdir() if entry.name.isdigit()]
     except OSError:
         return []
     for pid in pids:
-        name = _text(root, "proc/%s/comm" % pid)
+        name = _text(root, f"proc/{pid}/comm")
         if name in TUNERS:
             found.add(TUNERS[name])
     return sorted(found)
@@ -52,13 +50,12 @@ def running_tuners(root: str = "/") -> List[str]:
 
 def _text(root: str, path: str) -> str:
     try:
-        with open(os.path.join(root, path), encoding="utf-8", errors="replace") as handle:
-            return handle.read().strip()
+        return Path(root, path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
 
 
-def _meminfo(root: str) -> Dict[str, int]:
+def _meminfo(root: str) -> dict[str, int]:
     found = {}
     for line in _text(root, "proc/meminfo").splitlines():
         name, _, rest = line.partition(":")
@@ -86,13 +83,13 @@ def _virtualization(root: str) -> str:
     product = (_text(root, "sys/class/dmi/id/sys_vendor") + " " + _text(root, "sys/class/dmi/id/product_name")).lower()
     for word in ("qemu", "kvm", "vmware", "virtualbox", "xen", "microsoft", "amazon", "google", "openstack"):
         if word in product:
-            return "vm (%s)" % word
+            return f"vm ({word})"
     if " hypervisor " in " %s " % _text(root, "proc/cpuinfo").replace("\n", " "):
         return "vm"
     marks = (".dockerenv", "run/.containerenv")
-    return "container" if any(os.path.exists(os.path.join(root, mark)) for mark in marks) else "none"
+    return "container" if any(Path(root, mark).exists() for mark in marks) else "none"
 
 
 def _disk_kind(disk: str, root: str) -> str:
-    rotational = _text(root, "sys/block/%s/queue/rotational" % disk) if disk else ""
+    rotational = _text(root, f"sys/block/{disk}/queue/rotational") if disk else ""
     return {"1": "rotational", "0": "solid-state"}.get(rotational, "")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from knobctl.agent.apply import apply, rollback
+from knobctl.permanent.apply import apply, rollback
 from knobctl.agent.places import Places
 from knobctl.agent.protocol import AgentError
 from knobctl.knobs import Value

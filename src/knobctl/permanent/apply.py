@@ -4,22 +4,22 @@ What was replaced is on the disk before anything changes: the live values found 
 Applies stack: each rollback undoes the last one.
 """
 
-from typing import Any, Dict, List, Mapping, Optional
+import os
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from knobctl.agent.dropin import PROC, sysctl_text, tmpfiles_text
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.agent.places import Places, delete, read_json, write_atomically
 from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, WRITE_FAILED, AgentError, encode
 from knobctl.agent.restore import restore
 from knobctl.knobs import Knob, Value, codec
+from knobctl.permanent.dropin import PROC, SYSCTL_FILE, TMPFILES_FILE, sysctl_text, tmpfiles_text
 
 
 def apply(
     kernel: Kernel,
     places: Places,
     knobs: Mapping[Knob, Value],
-    quantities: Mapping[str, int],
     session: str,
     date: str,
 ) -> Dict[str, Any]:
@@ -29,7 +29,6 @@ def apply(
         kernel: The machine.
         places: Where drop-ins and records are.
         knobs: What to set.
-        quantities: What the catalogue's bounds are functions of.
         session: Session that proved the values.
         date: For the drop-in's header.
 
@@ -39,6 +38,7 @@ def apply(
     Raises:
         AgentError: A value was refused or a file could not be written; then everything is as it was.
     """
+    quantities = kernel.quantities()
     for knob, value in knobs.items():
         if not knob.allows(value, quantities):
             raise AgentError(BAD_REQUEST, "%s = %r is outside its safe range" % (knob.name, value))
@@ -53,7 +53,7 @@ def apply(
         "own": [path for knob in knobs for path in kernel.files(knob)],
         "found": [{"path": file.path, "text": file.found, "active": file.active} for file in history.files.values()],
         "settings": {},
-        "files": [{"path": path, "previous": _text(path)} for path in (places.sysctl, places.tmpfiles)],
+        "files": [{"path": path, "previous": _text(path)} for path in _files(places)],
     }
     try:
         _keep(places, [*stack, entry])
@@ -141,10 +141,8 @@ def _write_dropins(places: Places, stack: List[Dict[str, Any]]) -> None:
     last = stack[-1]
     proc = {path: text for path, text in merged.items() if path.startswith(PROC)}
     rest = {path: text for path, text in merged.items() if path not in proc}
-    for file, text in (
-        (places.sysctl, sysctl_text(proc, last["session"], last["date"])),
-        (places.tmpfiles, tmpfiles_text(rest, last["session"], last["date"])),
-    ):
+    texts = sysctl_text(proc, last["session"], last["date"]), tmpfiles_text(rest, last["session"], last["date"])
+    for file, text in zip(_files(places), texts):
         if text:
             write_atomically(file, text)
 
@@ -157,6 +155,10 @@ def _undo(kernel: Kernel, places: Places, history: History, entry: Dict[str, Any
         elif file["previous"] != _text(file["path"]):
             write_atomically(file["path"], file["previous"])
     return report
+
+
+def _files(places: Places) -> Tuple[str, str]:
+    return os.path.join(places.root, SYSCTL_FILE[1:]), os.path.join(places.root, TMPFILES_FILE[1:])
 
 
 def _stack(places: Places) -> List[Dict[str, Any]]:
