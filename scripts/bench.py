@@ -26,7 +26,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from knobctl import pipeline
-from knobctl.target.facts import collect
 from knobctl.events import Event, TrialDone
 from knobctl.pipeline import Settings
 from knobctl.plan import plan_from
@@ -34,6 +33,7 @@ from knobctl.safety import Consent
 from knobctl.search.registry import SEARCHERS
 from knobctl.store import Store
 from knobctl.target import Target
+from knobctl.target.facts import collect
 from knobctl.target.local import LocalTarget
 from knobctl.target.simulated import simulated_target
 

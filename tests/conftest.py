@@ -21,6 +21,7 @@ RESTORE_GRACE_SECONDS = 5.0  # what a restore may take after the main program wa
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=2000, deadline=None)
+settings.register_profile("campaign", max_examples=4000, deadline=None, database=None)  # other inputs each time
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 WITNESS = pytest.StashKey[subprocess.Popen[str]]()

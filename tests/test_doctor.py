@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from knobctl.doctor import Finding, examine
+from knobctl.persist.small_root import AGENT_FILE, SUDOERS_FILE, TIMER_FILE, TIMER_LINK
 from knobctl.target.local import LocalTarget
+from tests.persist import small_root
 
 QUIET = {
     "proc/meminfo": "MemTotal: 4194304 kB\nMemAvailable: 2097152 kB\nSwapTotal: 0 kB\nSwapFree: 0 kB\n",
@@ -79,14 +81,105 @@ def test_every_benchmark_is_looked_for(tmp_path: Path) -> None:
             assert finding.advice.startswith(("apt-get install ", "dnf install "))
 
 
-def test_another_tuner_is_a_problem_with_a_way_out(tmp_path: Path) -> None:
-    found = look(tmp_path, proc__41__comm="tuned\n", proc__42__comm="bpftune\n", proc__43__comm="bash\n")
-    assert found["other tuners"] == Finding(
+def test_a_tuner_of_everything_is_a_problem_with_a_way_out(tmp_path: Path) -> None:
+    found = look(tmp_path, proc__41__comm="tuned\n", proc__43__comm="bash\n")
+    assert "other tuners" not in found
+    assert found["tuned"] == Finding(
         "problem",
-        "other tuners",
-        "bpftune and tuned change kernel settings too",
-        "Stop it for the time of a run (`systemctl stop SERVICE`), or use --force.",
+        "tuned",
+        "is running and may set any knob; a run that tunes anything is refused",
+        "Pause it for a run: `systemctl stop tuned`, and afterwards `systemctl start tuned`; or use --force.",
     )
+
+
+def test_a_tuner_of_some_knobs_is_a_warning_that_names_them(tmp_path: Path) -> None:
+    found = look(tmp_path, proc__41__comm="bpftune\n", proc__42__comm="ksmtuned\n")
+    assert (found["bpftune"].level, found["ksmtuned"].level) == ("warning", "warning")
+    assert found["bpftune"].text == "is running and sets net.*; a run that tunes one of them is refused"
+    assert found["ksmtuned"].text == "is running and sets ksm.*; a run that tunes one of them is refused"
+
+
+def test_a_source_of_noise_that_sets_no_knob_is_good_to_know(tmp_path: Path) -> None:
+    found = look(tmp_path, proc__41__comm="irqbalance\n")
+    assert found["irqbalance"] == Finding(
+        "note", "irqbalance", "is running: it moves interrupts between the cores, and sets no knob"
+    )
+    assert found["other tuners"] == Finding("ok", "other tuners", "none is running")
+
+
+def test_nothing_installed_is_good_to_know(tmp_path: Path) -> None:
+    found = look(tmp_path)
+    assert (found["installed agent"].level, found["sudo rule"]) == ("note", Finding("note", "sudo rule", "none"))
+    assert found["installed agent"].advice == "`sudo knobctl doctor --fix` lets one user tune without either."
+    assert "restore timer" not in found  # no systemd
+
+
+def test_a_small_root_as_it_should_be(tmp_path: Path) -> None:
+    root = small_root.machine(tmp_path / "root")
+    small_root.install(root)
+    found = look(tmp_path)
+    assert found["installed agent"] == Finding("ok", "installed agent", AGENT_FILE)
+    assert found["sudo rule"] == Finding("ok", "sudo rule", "daemon may start the agent without a password")
+    assert found["restore timer"] == Finding(
+        "ok", "restore timer", "a run that is cut off is put back within about a minute"
+    )
+
+
+def test_an_outdated_agent_is_a_warning(tmp_path: Path) -> None:
+    root = small_root.machine(tmp_path / "root")
+    small_root.install(root)
+    with (root / AGENT_FILE[1:]).open("ab") as handle:
+        handle.write(b"older")
+    assert look(tmp_path)["installed agent"] == Finding(
+        "warning",
+        "installed agent",
+        f"{AGENT_FILE} is another version's and is not used",
+        "`sudo knobctl doctor --fix` replaces it.",
+    )
+
+
+def test_an_agent_that_others_can_change_is_a_warning(tmp_path: Path) -> None:
+    root = small_root.machine(tmp_path / "root")
+    small_root.install(root)
+    (root / AGENT_FILE[1:]).parent.chmod(0o777)
+    finding = look(tmp_path)["installed agent"]
+    assert finding.level == "warning"
+    assert finding.text == f"{AGENT_FILE} or a folder above it can be changed by others than root"
+
+
+@pytest.mark.parametrize(
+    ("delete", "level", "words"),
+    [
+        (SUDOERS_FILE, "note", "none"),
+        (AGENT_FILE, "warning", "daemon may start an agent that is not installed"),
+    ],
+)
+def test_a_rule_and_an_agent_belong_together(tmp_path: Path, delete: str, level: str, words: str) -> None:
+    root = small_root.machine(tmp_path / "root")
+    small_root.install(root)
+    (root / delete[1:]).unlink()
+    finding = look(tmp_path)["sudo rule"]
+    assert (finding.level, finding.text) == (level, words)
+
+
+def test_a_rule_with_another_line_is_a_warning(tmp_path: Path) -> None:
+    root = small_root.machine(tmp_path / "root")
+    (root / SUDOERS_FILE[1:]).write_text("daemon ALL=(root) NOPASSWD: ALL\n")
+    finding = look(tmp_path)["sudo rule"]
+    assert (finding.level, finding.text) == ("warning", f"{SUDOERS_FILE} is not as knobctl writes it")
+
+
+def test_a_timer_that_is_missing_or_stopped(tmp_path: Path) -> None:
+    root = small_root.machine(tmp_path / "root")
+    missing = look(tmp_path)["restore timer"]
+    assert (missing.level, missing.advice) == ("note", "`sudo knobctl doctor --fix` installs and starts it.")
+    assert missing.text == "none: after a run that is cut off, `knobctl restore` is up to you"
+    small_root.install(root)
+    (root / TIMER_LINK[1:]).unlink()
+    stopped = look(tmp_path)["restore timer"]
+    assert (stopped.level, stopped.text) == ("warning", "knobctl-restore.timer is there, but not enabled")
+    (root / TIMER_FILE[1:]).write_text("[Timer]\n")
+    assert look(tmp_path)["restore timer"].text == "knobctl-restore.timer is not as knobctl writes it"
 
 
 def test_a_run_that_goes_on_or_was_cut_off_is_named(tmp_path: Path) -> None:

@@ -388,20 +388,50 @@ def test_a_candidate_that_is_in_force_already_cannot_be_compared(store: Store) -
 
 
 @pytest.mark.parametrize(
-    ("tuners", "words"),
+    ("tuners", "words", "hint"),
     [
-        (("tuned",), "tuned is running and changes kernel settings too"),
-        (("bpftune", "tuned"), "bpftune and tuned are running and change kernel settings too"),
+        (
+            ("tuned",),
+            "tuned is running and sets demo.k0, as this plan does",
+            "Pause it for the run (`systemctl stop tuned` before and `systemctl start tuned` after it), "
+            "or go on with --force.",
+        ),
+        (
+            ("A-Tune", "bpftune", "tuned"),
+            "A-Tune is running and sets demo.k0; tuned is running and sets demo.k0, as this plan does",
+            "Pause it for the run (`systemctl stop atuned` before and `systemctl start atuned` after it; "
+            "`systemctl stop tuned` before and `systemctl start tuned` after it), or go on with --force.",
+        ),
+        (
+            ("a tuner of old",),
+            "a tuner of old is running and sets demo.k0, as this plan does",
+            "Pause it for the run (stop its service), or go on with --force.",
+        ),
     ],
 )
-def test_another_tuner_stops_the_run_before_it_begins(store: Store, tuners: tuple[str, ...], words: str) -> None:
+def test_a_tuner_that_owns_a_knob_of_the_plan_stops_the_run_before_it_begins(
+    store: Store, tuners: tuple[str, ...], words: str, hint: str
+) -> None:
     target = SimulatedTarget(Hill(1, bell), facts=replace(FACTS, tuners=tuners))
     error, events = fail(store, target, plan_for(Hill(1, bell)), PreflightRefused)
     assert error.exit_code == 6
     assert error.message == words
-    assert error.hint == "Stop it for the time of the run (`systemctl stop SERVICE`), or go on with --force."
+    assert error.hint == hint
     assert events == []
     assert store.sessions() == ()
+
+
+def test_few_of_the_knobs_that_a_tuner_owns_are_named(store: Store) -> None:
+    surface = simulated_target("postgresql").surface
+    target = SimulatedTarget(surface, facts=replace(FACTS, tuners=("tuned",)))
+    error, _ = fail(store, target, plan("postgresql"), PreflightRefused)
+    assert " more, as this plan does" in error.message
+
+
+@pytest.mark.parametrize("tuners", [("bpftune",), ("ksmtuned", "TLP"), ("irqbalance",)])
+def test_a_tuner_that_owns_no_knob_of_the_plan_is_no_obstacle(store: Store, tuners: tuple[str, ...]) -> None:
+    target = SimulatedTarget(Hill(1, bell), facts=replace(FACTS, tuners=tuners))
+    assert play(store, target, plan_for(Hill(1, bell))).result.restored
 
 
 def test_force_goes_on_beside_another_tuner(store: Store) -> None:

@@ -96,7 +96,7 @@ def _model_table(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         ) from None
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not UTF-8 text", "Save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # tomllib lets huge numbers and deep nesting through as they are
         raise UsageError(f"{path} is not TOML: {error}", "Text values need quotes: name = 'ollama:llama3.2'.") from None
     _closed(path, "", document, ("model",))
     table = document.get("model", {})

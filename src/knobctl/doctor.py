@@ -10,9 +10,14 @@ from typing import Any
 
 from knobctl.agent.places import Places
 from knobctl.errors import KnobctlError
+from knobctl.persist import installing
+from knobctl.persist.installing import Installed
+from knobctl.persist.small_root import AGENT_FILE, SUDOERS_FILE, TIMER
 from knobctl.store import Store
-from knobctl.target import HostFacts
+from knobctl.target import HostFacts, tuners
 from knobctl.target.local import LocalTarget
+from knobctl.target.pack import PERMANENT
+from knobctl.target.tuners import Tuner
 from knobctl.workload.registry import adapters
 
 LEAST_FREE_BYTES = 3 << 30
@@ -55,7 +60,8 @@ def examine(target: LocalTarget, workdir: str) -> list[Finding]:
             "ok" if tunable else "problem", "knobs", f"{tunable} of {len(states)} knobs exist and can be tuned here"
         ),
         *_tools(target),
-        *_tuners(facts),
+        *_tuners(target.root),
+        *_small_root(target.root),
         *_left_behind(target),
         _record(),
         *_room(workdir),
@@ -78,7 +84,11 @@ def _rights(target: LocalTarget) -> Finding:
     obstacle = target.obstacle()
     if obstacle:
         return Finding("problem", "rights", obstacle, "Run as root or with sudo, or use --target simulated.")
-    return Finding("ok", "rights", "root" if os.geteuid() == 0 else "sudo works without a password")
+    if os.geteuid() == 0:
+        return Finding("ok", "rights", "root")
+    if target.obstacle(PERMANENT):
+        return Finding("ok", "rights", "runs need no password; `apply` and `rollback` need root")
+    return Finding("ok", "rights", "sudo works without a password")
 
 
 def _tools(target: LocalTarget) -> list[Finding]:
@@ -95,17 +105,86 @@ def _tools(target: LocalTarget) -> list[Finding]:
     return found
 
 
-def _tuners(facts: HostFacts) -> list[Finding]:
-    if not facts.tuners:
-        return [Finding("ok", "other tuners", "none is running")]
-    names = " and ".join(facts.tuners)
-    verb = "change" if len(facts.tuners) > 1 else "changes"
+def _tuners(root: str) -> list[Finding]:
+    found = tuners.running(root)
+    setters = [tuner for tuner in found if tuner.owns]
     return [
-        Finding(
-            "problem", "other tuners", f"{names} {verb} kernel settings too",
-            "Stop it for the time of a run (`systemctl stop SERVICE`), or use --force.",
-        )
-    ]  # fmt: skip
+        *map(_setter, setters),
+        *([] if setters else [Finding("ok", "other tuners", "none is running")]),
+        *(
+            Finding("note", tuner.title, f"is running: it {tuner.does}, and sets no knob")
+            for tuner in found
+            if not tuner.owns
+        ),
+    ]
+
+
+def _setter(tuner: Tuner) -> Finding:
+    everything = "*" in tuner.owns
+    what = "may set any knob" if everything else f"sets {', '.join(tuner.owns)}"
+    return Finding(
+        "problem" if everything else "warning",
+        tuner.title,
+        f"is running and {what}; a run that tunes {'anything' if everything else 'one of them'} is refused",
+        f"Pause it for a run: `{tuner.pause}`, and afterwards `{tuner.resume}`; or use --force.",
+    )
+
+
+def _small_root(root: str) -> list[Finding]:
+    """What ``doctor --fix`` has installed."""
+    installed = installing.look(root)
+    return [
+        _agent(installed),
+        _rule(installed),
+        *([_timer(installed)] if installed.timer != "no systemd" else []),
+    ]
+
+
+def _agent(installed: Installed) -> Finding:
+    subject, replace = "installed agent", "`sudo knobctl doctor --fix` replaces it."
+    match installed.agent:
+        case "current":
+            return Finding("ok", subject, AGENT_FILE)
+        case "outdated":
+            return Finding("warning", subject, f"{AGENT_FILE} is another version's and is not used", replace)
+        case "unsafe":
+            return Finding(
+                "warning", subject, f"{AGENT_FILE} or a folder above it can be changed by others than root",
+                "`sudo knobctl doctor --fix` says what to do.",
+            )  # fmt: skip
+        case _:
+            return Finding(
+                "note", subject, "none: to change knobs, knobctl needs root or a sudo that asks nothing",
+                "`sudo knobctl doctor --fix` lets one user tune without either.",
+            )  # fmt: skip
+
+
+def _rule(installed: Installed) -> Finding:
+    subject, again = "sudo rule", "`sudo knobctl doctor --fix` writes it anew."
+    who = " and ".join(installed.users)
+    match installed.rule:
+        case "absent":
+            return Finding("note", subject, "none")
+        case "hidden":
+            return Finding("note", subject, f"only root can see what {SUDOERS_FILE} says")
+        case "outdated":
+            return Finding("warning", subject, f"{SUDOERS_FILE} is not as knobctl writes it", again)
+        case _ if installed.agent == "absent":
+            return Finding("warning", subject, f"{who} may start an agent that is not installed", again)
+        case _:
+            return Finding("ok", subject, f"{who} may start the agent without a password")
+
+
+def _timer(installed: Installed) -> Finding:
+    subject, advice = "restore timer", "`sudo knobctl doctor --fix` installs and starts it."
+    match installed.timer:
+        case "current":
+            return Finding("ok", subject, "a run that is cut off is put back within about a minute")
+        case "absent":
+            return Finding("note", subject, "none: after a run that is cut off, `knobctl restore` is up to you", advice)
+        case state:
+            words = "is not as knobctl writes it" if state == "outdated" else "is there, but not enabled"
+            return Finding("warning", subject, f"{TIMER} {words}", advice)
 
 
 def _left_behind(target: LocalTarget) -> list[Finding]:

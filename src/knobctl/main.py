@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from knobctl.agent.places import Places, was_cut_off
+
 COMMANDS = {
     "tune": ("knobctl.commands.run", "Tune the machine for a workload described in words: the whole run."),
     "plan": ("knobctl.commands.run", "Show the plan for a request. Touches nothing."),
@@ -25,6 +27,9 @@ COMMANDS = {
     "doctor": ("knobctl.commands.look", "Check tools, permissions, other tuners and sources of noise."),
 }
 """Name to (module, short help), in the order of ``knobctl --help``."""
+
+LOOKS_ITSELF = {"restore", "status"}
+"""Commands that deal with a run that was cut off in their own words; every other one finishes it first."""
 
 
 class LazyGroup(click.Group):
@@ -71,7 +76,8 @@ def _at_a_terminal() -> bool:
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.version_option(package_name="knobctl")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Tune a Linux machine for a workload, prove the gain, leave nothing behind.
 
     \b
@@ -83,6 +89,10 @@ def cli() -> None:
     improvement; 4 safety stop; 5 restore incomplete, look now; 6 preflight refused; 75 another run holds the lock; 77
     not permitted; 130 interrupted. Except after 5, the machine is as it was.
     """
+    if context.invoked_subcommand not in LOOKS_ITSELF and was_cut_off(Places()):
+        from knobctl.commands.manage import finish_interrupted_run
+
+        finish_interrupted_run()
 
 
 def main() -> None:

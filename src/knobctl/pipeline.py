@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from knobctl.env import refuse_other_defaults
@@ -35,7 +35,7 @@ from knobctl.safety import Consent, SafePlan, SafetyValidator
 from knobctl.search.registry import DEFAULT
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
-from knobctl.target import RestoreReport, Target
+from knobctl.target import RestoreReport, Target, tuners
 from knobctl.tuning import Found, Tuning
 
 DEFAULT_PAIRS = 12
@@ -159,13 +159,8 @@ def _run(
     candidate: Mapping[str, Value] | None,
 ) -> Result:
     facts = target.facts()
-    if facts.tuners and not settings.force:
-        names = " and ".join(facts.tuners)
-        words = "are running and change" if len(facts.tuners) > 1 else "is running and changes"
-        raise PreflightRefused(
-            f"{names} {words} kernel settings too",
-            "Stop it for the time of the run (`systemctl stop SERVICE`), or go on with --force.",
-        )
+    if not settings.force:
+        _refuse_beside(facts.tuners, [tuned.knob.name for tuned in plan.knobs])
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
     budget = _budget(plan, settings)
     searcher = "none" if candidate is not None else settings.searcher
@@ -259,6 +254,26 @@ def _run(
     tell(SessionEnded(result.to_dict()))
     store.check()
     return result
+
+
+def _refuse_beside(titles: Sequence[str], knobs: Sequence[str]) -> None:
+    """Returns when no other program that runs sets a knob of the plan.
+
+    Raises:
+        PreflightRefused: One does; the hint holds the lines to paste.
+    """
+    found = tuners.in_the_way(titles, knobs)
+    if not found:
+        return
+    pauses = [f"`{tuner.pause}` before and `{tuner.resume}` after it" for tuner, _ in found if tuner.pause]
+    raise PreflightRefused(
+        "; ".join(f"{tuner.title} is running and sets {_few(owned)}" for tuner, owned in found) + ", as this plan does",
+        f"Pause it for the run ({'; '.join(pauses) or 'stop its service'}), or go on with --force.",
+    )
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _budget(plan: SafePlan, settings: Settings) -> int:

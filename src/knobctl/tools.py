@@ -12,6 +12,7 @@ from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, parse_plan
 from knobctl.rl_autotuner import run_plan
 from knobctl.safety import Consent
+from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.target import Target
 
 
@@ -48,7 +49,7 @@ def optimize_workload(
     try:
         plan = _read(config_json, approved)
         result = run_plan(plan, target, settings, consent, emit=emit, request=request, conversation=conversation)
-        return json.dumps(result.to_dict(), allow_nan=False)
+        return json.dumps(mask_document(result.to_dict()), allow_nan=False)
     except (Interrupted, KeyboardInterrupt):
         return _refusal("interrupted; the machine was restored", "", Interrupted.exit_code)
     except KnobctlError as error:
@@ -75,4 +76,6 @@ def _read(config_json: object, approved: str | None) -> TuningPlan:
 
 
 def _refusal(error: str, hint: str, exit_code: int) -> str:
-    return json.dumps({"success": False, "error": error, "hint": hint, "exit_code": exit_code})
+    return json.dumps(
+        {"success": False, "error": mask_secrets(error), "hint": mask_secrets(hint), "exit_code": exit_code}
+    )

@@ -499,8 +499,9 @@ def test_what_once_went_wrong(moves: list[tuple[Any, ...]]) -> None:
 
 
 TestMachine = Machine.TestCase
+TestMachine.pytestmark = [pytest.mark.timeout(1800)]  # a campaign takes minutes
 TestMachine.settings = settings(
-    max_examples=settings().max_examples // 2,
+    max_examples=settings().max_examples // 4,
     stateful_step_count=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

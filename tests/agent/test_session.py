@@ -167,10 +167,100 @@ def test_a_knob_changed_by_somebody_else_is_noticed_and_left_alone(kernel: FileK
     assert kernel.read("/proc/sys/vm/swappiness") == "33"
 
 
-def test_a_knob_that_disappears_is_absent_not_restored(kernel: FileKernel, session: Session, root: Path) -> None:
+def test_a_knob_that_disappears_is_absent_and_leaves_nothing_to_put_back(
+    kernel: FileKernel, session: Session, root: Path, places: Places
+) -> None:
     session.write("vm.swappiness", 10)
     (root / "proc/sys/vm/swappiness").unlink()
     assert session.restore()[0]["outcome"] == "absent"
+    record = session.end("finished")
+    assert record is not None
+    assert record["restored"]
+    assert not os.path.exists(places.journal)
+
+
+def test_a_kernel_that_is_busy_for_a_moment_is_asked_again(kernel: FileKernel, session: Session) -> None:
+    session.write("vm.swappiness", 10)
+    errors = [errno.EBUSY, errno.EPERM, errno.EINVAL, errno.EINTR]
+    kernel.refusals["/proc/sys/vm/swappiness"] = [OSError(number, os.strerror(number)) for number in errors]
+    assert session.restore()[0]["outcome"] == "held"
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+
+
+def test_a_file_that_cannot_be_read_any_more_is_not_taken_for_one_that_is_gone(
+    session: Session, root: Path, tmp_path: Path
+) -> None:
+    session.write("vm.swappiness", 10)
+    path = root / "proc/sys/vm/swappiness"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    report = session.restore()
+    assert (report[0]["outcome"], report[0]["detail"]) == ("failed", "Too many levels of symbolic links (ELOOP)")
+
+
+def test_a_knob_of_the_run_is_watched_before_it_is_written(
+    kernel: FileKernel, new_session: Callable[[], Session], tmp_path: Path
+) -> None:
+    session = new_session()
+    session.begin("s", str(tmp_path), ["vm.swappiness", "vm.dirty_ratio"])
+    session.write("vm.dirty_ratio", 40)
+    assert session.disturbance() is None
+    kernel.store("/proc/sys/vm/swappiness", "33")
+    error = session.disturbance()
+    assert error is not None
+    assert error.code == "changed-by-other"
+    assert "vm/swappiness was changed by somebody else during the run: 33 instead of 60" in error.message
+    with pytest.raises(AgentError, match="33 instead of 60"):
+        session.write("vm.swappiness", 10)
+    record = session.end("finished")
+    assert record is not None
+    assert {entry["path"]: entry["outcome"] for entry in record["knobs"]} == {
+        "/proc/sys/vm/swappiness": "drifted", "/proc/sys/vm/dirty_bytes": "held", "/proc/sys/vm/dirty_ratio": "held",
+    }  # fmt: skip
+    assert kernel.read("/proc/sys/vm/swappiness") == "33"
+
+
+def test_what_was_watched_and_never_written_is_left_alone_by_everybody(
+    kernel: FileKernel, new_session: Callable[[], Session], places: Places, tmp_path: Path
+) -> None:
+    new_session().begin("s", str(tmp_path), ["vm.swappiness"])
+    kernel.store("/proc/sys/vm/swappiness", "33")
+    record = recover(kernel, places, "restore", "asked for")
+    assert record is not None
+    assert [entry["outcome"] for entry in record["knobs"]] == ["drifted"]
+    assert kernel.read("/proc/sys/vm/swappiness") == "33"
+
+
+def test_a_forbidden_knob_cannot_even_be_watched_and_nothing_is_left_of_the_attempt(
+    new_session: Callable[[], Session], places: Places, tmp_path: Path
+) -> None:
+    session = new_session()
+    with pytest.raises(AgentError, match=r"kernel\.randomize_va_space is never tuned"):
+        session.begin("s", str(tmp_path), ["kernel.randomize_va_space"])
+    assert not session.is_open
+    assert not os.path.exists(places.journal)
+    assert not list(tmp_path.glob("knobctl-*"))
+    session.begin("s", str(tmp_path))
+
+
+def test_a_work_folder_that_cannot_be_made_leaves_nothing_behind(
+    new_session: Callable[[], Session], places: Places, tmp_path: Path
+) -> None:
+    with pytest.raises(AgentError, match=r"cannot write the journal or the work folder: No such file") as caught:
+        new_session().begin("s", str(tmp_path / "nowhere"))
+    assert "rights of" in caught.value.hint
+    assert not os.path.exists(places.journal)
+
+
+def test_a_journal_that_vanished_is_remembered_by_the_agent(
+    kernel: FileKernel, session: Session, places: Places
+) -> None:
+    session.write("vm.swappiness", 10)
+    os.unlink(places.journal)
+    record = session.end("finished")
+    assert record is not None
+    assert record["restored"]
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
 
 
 def test_the_journal_is_on_the_disk_before_the_kernel_is_touched(

@@ -11,6 +11,7 @@ from knobctl.chat import changing
 from knobctl.chat.dialogue import Dialogue, Left
 from knobctl.errors import RestoreIncomplete, UsageError
 from knobctl.measure import Verdict
+from knobctl.persist import SYSCTL_FILE
 from knobctl.target.local import LocalTarget
 from knobctl.target.simulated import simulated_target
 from tests.chat.scripted_terminal import CTRL_C, Key, ScriptedTerminal
@@ -28,7 +29,7 @@ def at(*keys: Key) -> tuple[Dialogue, ScriptedTerminal]:
 
 
 def drop_in(root: Path) -> Path:
-    return Path(Places(str(root)).sysctl)
+    return root / SYSCTL_FILE[1:]
 
 
 def test_apply_shows_asks_and_writes(tmp_path: Path) -> None:
@@ -80,6 +81,20 @@ def test_what_proved_nothing_is_not_even_asked_about(tmp_path: Path, changes: di
     with pytest.raises(UsageError, match=words):
         changing.apply(session(**changes), machine(tmp_path), talk)
     assert terminal.questions == []
+
+
+def test_what_would_not_hold_is_shown_and_not_even_asked_about(tmp_path: Path) -> None:
+    target = machine(tmp_path)
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/sysctl.conf").write_text("vm.swappiness = 1\n")
+    talk, terminal = at("yes")
+    with pytest.raises(UsageError, match=r"would not hold, so nothing was changed: /etc/sysctl\.conf:1 sets") as error:
+        changing.apply(session(), target, talk)
+    assert error.value.hint == "Remove or comment out /etc/sysctl.conf:1, then apply again."
+    assert "! /etc/sysctl.conf:1 sets vm.swappiness = 1 and wins over" in terminal.transcript
+    assert terminal.questions == []
+    assert swappiness(tmp_path) == "60"
+    assert not drop_in(tmp_path).exists()
 
 
 def test_a_simulation_is_never_changed_for_good() -> None:
@@ -146,10 +161,11 @@ def test_restore_asks_and_puts_back_what_was_left(tmp_path: Path) -> None:
 def test_a_restore_that_is_not_complete_says_what_to_paste(tmp_path: Path) -> None:
     cut_off(tmp_path)
     (tmp_path / "proc/sys/vm/swappiness").unlink()
+    (tmp_path / "proc/sys/vm/swappiness").mkdir()  # nothing can be written into that
     talk, _ = at("yes")
     with pytest.raises(RestoreIncomplete, match="could not be put back") as caught:
         changing.restore(machine_as_it_is(tmp_path), talk)
-    assert caught.value.hint == "Paste as root: echo '60' > /proc/sys/vm/swappiness"
+    assert caught.value.hint == "Paste as root: sysctl -w vm.swappiness=60"
 
 
 def machine_as_it_is(root: Path) -> LocalTarget:

@@ -10,6 +10,7 @@ import pytest
 from knobctl.agent.places import Places
 from knobctl.events import SessionEnded, StrategistStep, Trial, TrialDone
 from knobctl.measure import Verdict
+from knobctl.permanent.tuned import Tuned
 from knobctl.store import Result
 from knobctl.target.simulated import FACTS
 from tests.commands.conftest import CommandLine
@@ -218,8 +219,20 @@ def test_apply_can_be_rehearsed(knobctl: CommandLine, real: str) -> None:
     (text,) = answer["files"].values()
     assert list(answer["files"]) == ["/etc/sysctl.d/90-knobctl.conf"]
     assert text.splitlines()[-1] == "vm.swappiness = 10"
-    assert f"/etc/sysctl.d/90-knobctl.conf:\n{text}" in done.err
+    assert (answer["via"], answer["losing"], answer["conflicts"]) == ("sysctl.d", [], [])
+    assert "\n".join(answer["diff"]) in done.err
+    assert "+++ /etc/sysctl.d/90-knobctl.conf\n" in done.err
     assert Path("/proc/sys/vm/swappiness").read_text() == before
+
+
+@pytest.mark.skipif(Tuned().running(), reason="TuneD runs on this machine")
+def test_a_way_that_is_not_open_here_is_refused(knobctl: CommandLine, real: str) -> None:
+    done = knobctl("apply", real, "--via", "tuned", "--yes", "--json")
+    assert done.code == 2
+    assert (done.document["error"], done.document["hint"]) == ("TuneD is not running here", "Leave --via out.")
+    unknown = knobctl("apply", real, "--via", "grub", "--yes")
+    assert unknown.code == 2
+    assert "'grub' is not one of 'auto', 'sysctl.d', 'tuned'" in unknown.err
 
 
 # --- rollback, restore, status

@@ -80,6 +80,10 @@ class Machine:
                         continue  # it is looked at again, and reported when it stays
         return differences(wanted, self.texts(wanted))
 
+    def has_journal(self) -> bool:
+        """Whether a run is going on, or has left its journal."""
+        return self._at(STATE_FOLDER + "/journal").exists()
+
     def lock_is_free(self) -> bool:
         """Whether nobody holds the lock of a run."""
         try:
@@ -143,4 +147,4 @@ def _names(folder: Path) -> list[str]:
 
 
 def _shown(text: bytes | None) -> str:
-    return "nothing" if text is None else repr(text.decode("utf-8", "replace").strip())
+    return "nothing" if text is None else repr(text.decode("utf-8", "replace"))

@@ -9,6 +9,7 @@ SIGUSR2 its pipe from the agent. Exit status: 0 done and restored, 1 cut short, 
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -57,7 +58,7 @@ def value(target: LocalTarget, state: KnobState, rng: random.Random) -> Value:
         return rng.choice(state.choices)
     low, high = knob.range_on(target.facts().quantities)
     if knob.scale == "log":
-        return min(high, round((low + 1) * ((high + 1) / (low + 1)) ** rng.random()))
+        return min(high, int((low + 1) * math.pow((high + 1) / (low + 1), rng.random())))
     return rng.randint(low, high)
 
 

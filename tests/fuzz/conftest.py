@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 
-from tests.fuzz.trying import TRIED
+from tests.fuzz.trying import TRIED, is_campaign
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if is_campaign():
+        for item in items:
+            item.add_marker(pytest.mark.timeout(1800))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if TRIED and settings.get_current_profile_name() == "campaign":
+    if TRIED and is_campaign():
         terminalreporter.section("inputs tried")
         for target, count in sorted(TRIED.items()):
             terminalreporter.write_line(f"{count:>9,}  {target}")

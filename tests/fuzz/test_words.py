@@ -27,6 +27,7 @@ from knobctl.target.text import clean
 from tests.fuzz.trying import (
     MARKS,
     NUMBERS,
+    is_campaign,
     is_shown_safely,
     json_values,
     mutated_document,
@@ -57,13 +58,16 @@ PLAN: dict[str, Any] = {
     "metric_pattern": "tps = ([0-9.]+)",
 }
 COMMANDS = [
-    "pgbench -c 50 -T 30", "sysbench cpu --threads=2 run", "fio --name=x --rw=write --size=1m", "ab -n 10 http://localhost/",
+    "pgbench -c 50 -T 30", "sysbench cpu --threads=2 run", "fio --name=x --rw=write --size=1m",
+    "ab -n 10 http://localhost/",
     "wrk http://localhost/", "sh -c 'rm -rf /'", "pgbench -f /etc/passwd", "fio --filename=/dev/sda", "../pgbench", "",
-    "sysbench /tmp/x.lua run", "wrk -s x.lua http://10.0.0.1/", "pgbench -T 1 | sh", "env X=1 pgbench", '"', "sudo pgbench -T 3",
+    "sysbench /tmp/x.lua run", "wrk -s x.lua http://10.0.0.1/", "pgbench -T 1 | sh", "env X=1 pgbench", '"',
+    "sudo pgbench -T 3",
 ]  # fmt: skip
 NAMES = [
     "vm.swappiness", "vm/dirty_ratio", "/proc/sys/vm/dirty_ratio", "kernel.core_pattern", "kernel.randomize_va_space",
-    "/etc/passwd", "/sys/block/../../etc/passwd", "vm.*", "fs.file-max", "net.ipv4.tcp_wmem", "VM.SWAPPINESS", "vm.drop_caches",
+    "/etc/passwd", "/sys/block/../../etc/passwd", "vm.*", "fs.file-max", "net.ipv4.tcp_wmem", "VM.SWAPPINESS",
+    "vm.drop_caches",
 ]  # fmt: skip
 ROUGH_PLANS = st.one_of(
     mutated_document(PLAN),
@@ -97,7 +101,7 @@ def judge(plan: TuningPlan) -> None:
             assert tuned.knob.allows(value, machine.facts.quantities)
 
 
-@sized(120)
+@sized(60)
 @given(document=ROUGH_PLANS)
 def test_a_rough_plan(document: Any) -> None:
     with reading("plan and validator: documents"):
@@ -109,7 +113,7 @@ def test_a_rough_plan(document: Any) -> None:
         judge(plan)
 
 
-@sized(150)
+@sized(80)
 @given(text=st.one_of(mutated_text(json.dumps(PLAN)), texts, st.binary(max_size=300)))
 @example(text="[" * 100_000)
 @example(text='{"a":' * 50_000)
@@ -152,24 +156,26 @@ def mended(document: dict[str, Any], about: str, last: bool) -> None:
         assert is_shown_safely(words)
 
 
-@sized(120)
+@sized(60)
 @given(
     document=st.one_of(ROUGH_PLANS, st.dictionaries(st.sampled_from([*PLAN, *NAMES, "plan", "knobs"]), json_values)),
-    about=st.sampled_from(["PostgreSQL", "a web server", "many small files"]),
+    about=st.sampled_from(["PostgreSQL", "a web server", "write many files with fio"]),
     last=st.booleans(),
 )
 def test_what_a_model_proposes(document: dict[str, Any], about: str, last: bool) -> None:
+    brief(about)
     with reading("a model's plan: documents"):
         mended(document, about, last)
 
 
 WRAPPED = [
-    json.dumps(PLAN), f"<think>hm {{</think>```json\n{json.dumps(PLAN, indent=1)}\n```\nDone {{}}", json.dumps([{"plan": PLAN}]),
+    json.dumps(PLAN), f"<think>hm {{</think>```json\n{json.dumps(PLAN, indent=1)}\n```\nDone {{}}",
+    json.dumps([{"plan": PLAN}]),
     json.dumps(json.dumps(PLAN)), str(PLAN), "{action_space: ['vm.dirty_ratio'], // why\n reward_metric: “tps”,}",
 ]  # fmt: skip
 
 
-@sized(200)
+@sized(80)
 @given(text=st.one_of(*map(mutated_text, WRAPPED), texts))
 @example(text="{" * 50_000)
 @example(text='{"a": ' * 8_000 + "1" + "}" * 8_000)
@@ -177,6 +183,7 @@ WRAPPED = [
 @example(text='{"a": "' + "\\" * 49_000)
 @example(text="{a:1}" * 9_000)
 def test_what_a_model_says(text: str) -> None:
+    brief("PostgreSQL")
     with reading("a model's reply: texts"):
         try:
             document = read_object(text)
@@ -188,13 +195,57 @@ def test_what_a_model_says(text: str) -> None:
 
 
 WORDS = st.sampled_from(
-    [*"optimize for a database named with clients and connections threads on port host at every minutes seconds of files "
-      "not without only reads http://localhost:8080/x https://10.0.0.1 postgresql nginx fio 并发 个 客户端 秒 数据库 名为 "
-      "线程 只读 不要 大小 GB MiB 10k 1e9 ½ one hundred ten thousand twenty -5 0.5 = : , . “ ” '".split(), *NUMBERS, *MARKS]
-)  # fmt: skip
+    [
+        *(
+            "optimize",
+            "for",
+            "a",
+            "database",
+            "named",
+            "with",
+            "clients",
+            "and",
+            "connections",
+            "threads",
+            "on",
+            "port",
+        ),
+        *("port", "host", "at", "every", "minutes", "seconds", "of", "files", "not", "without", "only", "reads"),
+        *(
+            "http://localhost:8080/x",
+            "https://10.0.0.1",
+            "nginx",
+            "fio",
+            "并发",
+            "个",
+            "客户端",
+            "秒",
+            "数据库",
+        ),
+        *(
+            "名为",
+            "线程",
+            "只读",
+            "不要",
+            "大小",
+            "GB",
+            "MiB",
+            "10k",
+            "1e9",
+            "½",
+            "one",
+            "hundred",
+            "thousand",
+            "twenty",
+            "-5",
+        ),
+        *NUMBERS,
+        *MARKS,
+    ]
+)
 
 
-@sized(250)
+@sized(100)
 @given(text=st.one_of(st.lists(WORDS, max_size=30).map(" ".join), st.lists(WORDS, max_size=12).map("".join), texts))
 @example(text="1" * 4000)
 @example(text="in " * 1300)
@@ -218,7 +269,7 @@ def test_a_request(text: str) -> None:
             assert address is None or (address.isascii() and not set(address) & set(" ;|&$`\"'\\<>"))
 
 
-@sized(400)
+@sized(200)
 @given(
     text=st.one_of(texts, st.lists(st.sampled_from([*MARKS, "\x1b", "[", "]", "0;1", "m", "\x07", "a"])).map("".join))
 )
@@ -232,11 +283,12 @@ def test_clean_text(text: str) -> None:
 
 SECRETS = [
     ("sk-{}", "abcdefgh12345678"), ("Bearer {}", "abcdefgh12345678"), ("postgres://me:{}@host/db", "pa.ss!word"),
-    ('{{"api_key": "{}"}}', "value of it"), ("PGPASSWORD={}", "hunter2"), ("--pgsql-password='{}'", "with blanks in it"),
+    ('{{"api_key": "{}"}}', "value of it"), ("PGPASSWORD={}", "hunter2"),
+    ("--pgsql-password='{}'", "with blanks in it"),
 ]  # fmt: skip
 
 
-@sized(250)
+@sized(100)
 @given(
     before=texts.map(lambda text: text + " "),
     after=texts.map(lambda text: "\n" + text),
@@ -249,23 +301,25 @@ def test_a_secret_between_any_words(before: str, after: str, secret: tuple[str, 
         assert secret[1] not in masked or secret[1] in before + after
 
 
-MEGABYTE = 1_000_000
 LONG = [
-    "\x1b[" + "0" * 50, "\x1b]", "\x1b[0;", "\x1b", "\x9d", "\x9b1", "a", "\u202e", "x=", "password=", '"token": "', "bearer ",
-    "://u:", "sk-", "-a", "x-", "eyJabcdefgh.", "authorization: ", "mysql ", "redis-cli ", "--p", '\\"a', "://aaaaaaaaaaaaaaaaaaaaaaa",
+    "\x1b[" + "0" * 50, "\x1b]", "\x1b[0;", "\x1b", "\x9d", "\x9b1", "a", "\u202e", "x=", "password=",
+    '"token": "', "bearer ",
+    "://u:", "sk-", "-a", "x-", "eyJabcdefgh.", "authorization: ", "mysql ", "redis-cli ", "--p", '\\"a',
+    "://aaaaaaaaaaaaaaaaaaaaaaa",
     "-----BEGIN PRIVATE KEY-----", "password ='", "-u a:", "é", "_token",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("reader", [clean, mask_secrets], ids=lambda reader: reader.__name__)
 @pytest.mark.parametrize("piece", LONG)
-def test_a_megabyte_takes_ten_times_as_long_as_a_tenth_of_it(reader: Any, piece: str) -> None:
-    """A reader that takes the square of it would need minutes."""
-    with reading(f"{reader.__name__}: a megabyte"):
+def test_ten_times_the_text_takes_ten_times_as_long(reader: Any, piece: str) -> None:
+    """A reader that takes the square of it would need minutes for a megabyte."""
+    length = 1_000_000 if is_campaign() else 30_000
+    with reading(f"{reader.__name__}: long texts"):
         began = time.process_time()
-        reader((piece * MEGABYTE)[: MEGABYTE // 10])
+        reader((piece * length)[: length // 10])
         tenth = time.process_time() - began
         began = time.process_time()
-        reader((piece * MEGABYTE)[:MEGABYTE])
+        reader((piece * length)[:length])
         whole = time.process_time() - began
-    assert whole < 30 * tenth + 0.5, f"{tenth:.2f} s for a tenth, {whole:.2f} s for all of it"
+    assert whole < 30 * tenth + 0.3, f"{tenth:.2f} s for a tenth, {whole:.2f} s for all of it"

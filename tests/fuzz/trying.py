@@ -38,9 +38,14 @@ def reading(target: str) -> Iterator[None]:
     assert seen.called == []
 
 
+def is_campaign() -> bool:
+    """Minutes are spent on this, and not seconds."""
+    return settings.get_current_profile_name() == "campaign"
+
+
 def is_shown_safely(text: str) -> bool:
     """No character in it moves a terminal's cursor or changes its colours."""
-    return not any(character < " " and character not in "\n\t" or "\x7f" <= character <= "\x9f" for character in text)
+    return not any((character < " " and character not in "\n\t") or "\x7f" <= character <= "\x9f" for character in text)
 
 
 NUMBERS = [
@@ -64,8 +69,10 @@ NUMBERS = [
 """What stands where a number is expected."""
 
 MARKS = [
-    "\x00", "\x1b[31m", "\x1b]0;title\x07", "\u202e", "\u200b", "\ud800", "\udcff", "\ufeff", "\r", "\n", "\n\n", "\t", "\x9b1m",
-    "{", "}", "[", "]", '"', "'", "\\", "//", "/*", "`", "${x}", ";", "|", "&", "..", "=", ":", ",", "%s", "😀", "é", " " * 300,
+    "\x00", "\x1b[31m", "\x1b]0;title\x07", "\u202e", "\u200b", "\ud800", "\udcff", "\ufeff", "\r", "\n", "\n\n", "\t",
+    "\x9b1m",
+    "{", "}", "[", "]", '"', "'", "\\", "//", "/*", "`", "${x}", ";", "|", "&", "..", "=", ":", ",", "%s", "😀",
+    "é", " " * 300,
 ]  # fmt: skip
 
 texts = st.text(st.characters(), max_size=60)

@@ -77,9 +77,9 @@ class Recorder:
     def which(self, program: str) -> str:
         return self._machine.which(program)
 
-    def open(self, session: str) -> None:
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
         self.opened += 1
-        self._machine.open(session)
+        self._machine.open(session, names)
 
     def write(self, configuration: Configuration) -> dict[str, Value]:
         self.written.append(dict(configuration))

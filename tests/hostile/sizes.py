@@ -34,6 +34,12 @@ TEXTS: dict[str, Callable[[], str]] = {
     "ten megabytes of words": lambda: "transactions " * 800_000,
     "ten megabytes in one line": lambda: "x" * 10_000_000,
     "a hundred thousand lines": lambda: "tps = 1.0 (including)\n" * 100_000,
+    "two hundred thousand empty lines": lambda: "\n" * 200_000,
+    "a million letters": lambda: "a" * 1_000_000,
+    "a number of events with ten thousand digits": lambda: f"    events per second:   {'9' * 10_000}.00\n",
+    "bytes that are no UTF-8": lambda: '{"workload_name": "\udcff\udcfe\udc80\udcc0"}',
+    "objects a thousand deep": lambda: '{"a": ' * 1000 + "1" + "}" * 1000,
+    "a hundred thousand keys": lambda: json.dumps({f"key_{number}": number for number in range(100_000)}),
 }
 """Texts."""
 

@@ -160,7 +160,7 @@ def test_record(case: Case, world: World) -> None:
 
 
 def test_there_are_cases_from_everywhere() -> None:
-    assert len(ALL) >= 70
+    assert len(ALL) >= 370
     assert {case.origin for case in ALL} == set(SOURCES)
     assert all(case.why for case in ALL)
 

@@ -3,39 +3,51 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
-from knobctl.permanent.apply import apply, rollback
 from knobctl.agent.places import Places
-from knobctl.agent.protocol import AgentError
+from knobctl.agent.protocol import RESTORE_INCOMPLETE, AgentError
 from knobctl.knobs import Value
-from tests.agent.fake_kernel import QUANTITIES, FileKernel
+from knobctl.permanent.apply import apply, rollback
+from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from tests.agent.fake_kernel import Crash, FileKernel
 
 DATE = "2026-01-02 03:04 UTC"
+NAMES = {
+    "swappiness": "vm.swappiness", "dirty_ratio": "vm.dirty_ratio", "thp": "thp.enabled",
+    "wmem": "net.ipv4.tcp_wmem[max]", "read_ahead": "block.read_ahead_kb", "min_free": "vm.min_free_kbytes",
+}  # fmt: skip
 
 
 def do(kernel: FileKernel, places: Places, session: str = "first", **values: Value) -> dict[str, object]:
-    names = {"swappiness": "vm.swappiness", "dirty_ratio": "vm.dirty_ratio", "thp": "thp.enabled",
-             "wmem": "net.ipv4.tcp_wmem[max]", "read_ahead": "block.read_ahead_kb"}  # fmt: skip
-    knobs = {kernel.catalogue[names[name]]: value for name, value in values.items()}
-    return apply(kernel, places, knobs, QUANTITIES, session, DATE)
+    knobs = {kernel.catalogue[NAMES[name]]: value for name, value in values.items()}
+    return apply(kernel, places, knobs, session, DATE)
 
 
-def settings(path: str) -> list[str]:
-    return [line for line in Path(path).read_text().splitlines() if line and not line.startswith("#")]
+def sysctl(places: Places) -> Path:
+    return Path(places.root, SYSCTL_FILE[1:])
+
+
+def tmpfiles(places: Places) -> Path:
+    return Path(places.root, TMPFILES_FILE[1:])
+
+
+def settings(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
 def test_values_are_live_and_in_both_drop_ins(kernel: FileKernel, places: Places) -> None:
     do(kernel, places, swappiness=10, wmem=8388608, thp="always", read_ahead=512)
     assert kernel.read("/proc/sys/vm/swappiness") == "10"
-    assert settings(places.sysctl) == ["vm.swappiness = 10", "net.ipv4.tcp_wmem = 4096 16384 8388608"]
-    assert settings(places.tmpfiles) == [
+    assert settings(sysctl(places)) == ["vm.swappiness = 10", "net.ipv4.tcp_wmem = 4096 16384 8388608"]
+    assert settings(tmpfiles(places)) == [
         "w /sys/kernel/mm/transparent_hugepage/enabled - - - - always",
         "w /sys/block/vda/queue/read_ahead_kb - - - - 512",
     ]
-    header = Path(places.sysctl).read_text()
+    header = sysctl(places).read_text()
     assert "session first" in header
     assert DATE in header
     assert "knobctl rollback" in header
@@ -47,17 +59,17 @@ def test_rollback_undoes_live_values_and_files(kernel: FileKernel, places: Place
     answer = rollback(kernel, places)
     assert answer["session"] == "first"
     assert kernel.snapshot() == before
-    for path in (places.sysctl, places.tmpfiles, places.applied):
-        assert not Path(path).exists()
+    for path in (sysctl(places), tmpfiles(places), Path(places.applied)):
+        assert not path.exists()
 
 
 def test_rollback_gives_back_the_administrators_own_file_and_face(kernel: FileKernel, places: Places) -> None:
-    Path(places.sysctl).parent.mkdir(parents=True)
-    Path(places.sysctl).write_text("# mine\nvm.swappiness = 33\n")
+    sysctl(places).parent.mkdir(parents=True)
+    sysctl(places).write_text("# mine\nvm.swappiness = 33\n")
     kernel.write("/proc/sys/vm/dirty_bytes", "268435456")
     do(kernel, places, dirty_ratio=40)
     rollback(kernel, places)
-    assert Path(places.sysctl).read_text() == "# mine\nvm.swappiness = 33\n"
+    assert sysctl(places).read_text() == "# mine\nvm.swappiness = 33\n"
     assert kernel.read("/proc/sys/vm/dirty_bytes") == "268435456"
     assert kernel.read("/proc/sys/vm/dirty_ratio") == "0"
 
@@ -65,9 +77,9 @@ def test_rollback_gives_back_the_administrators_own_file_and_face(kernel: FileKe
 def test_applies_stack_and_each_rollback_undoes_the_last(kernel: FileKernel, places: Places) -> None:
     do(kernel, places, swappiness=10)
     do(kernel, places, "second", swappiness=20, dirty_ratio=40)
-    assert settings(places.sysctl) == ["vm.swappiness = 20", "vm.dirty_ratio = 40"]
+    assert settings(sysctl(places)) == ["vm.swappiness = 20", "vm.dirty_ratio = 40"]
     assert rollback(kernel, places)["session"] == "second"
-    assert settings(places.sysctl) == ["vm.swappiness = 10"]
+    assert settings(sysctl(places)) == ["vm.swappiness = 10"]
     assert kernel.read("/proc/sys/vm/swappiness") == "10"
     rollback(kernel, places)
     assert kernel.read("/proc/sys/vm/swappiness") == "60"
@@ -90,14 +102,14 @@ def test_a_refused_value_leaves_everything_as_it_was(kernel: FileKernel, places:
         do(kernel, places, swappiness=10, dirty_ratio=40)
     kernel.refuse.clear()
     assert kernel.snapshot() == before
-    assert not Path(places.sysctl).exists()
+    assert not sysctl(places).exists()
     assert not Path(places.applied).exists()
 
 
 def test_a_drop_in_that_cannot_be_written_leaves_everything_as_it_was(kernel: FileKernel, places: Places) -> None:
     before = kernel.snapshot()
-    Path(places.sysctl).parent.parent.mkdir(parents=True)
-    Path(places.sysctl).parent.write_text("a file where the folder should be")
+    sysctl(places).parent.parent.mkdir(parents=True)
+    sysctl(places).parent.write_text("a file where the folder should be")
     with pytest.raises(AgentError, match="cannot write"):
         do(kernel, places, swappiness=10)
     assert kernel.snapshot() == before
@@ -108,3 +120,115 @@ def test_a_value_outside_the_safe_range_is_refused(kernel: FileKernel, places: P
     with pytest.raises(AgentError, match=r"vm.swappiness = 200 is outside its safe range"):
         do(kernel, places, swappiness=200)
     assert kernel.log == []
+
+
+def test_a_value_is_judged_by_this_machines_own_memory(kernel: FileKernel, places: Places) -> None:
+    assert kernel.quantities()["memory_bytes"] == 4 << 30, "the fake machine's, not that of the tests' machine"
+    with pytest.raises(AgentError, match=r"vm.min_free_kbytes = 262145 is outside its safe range"):
+        do(kernel, places, min_free=262145)
+
+
+def test_a_refused_value_puts_back_what_the_kernel_moved_by_itself(kernel: FileKernel, places: Places) -> None:
+    before = kernel.snapshot()
+    kernel.refuse["/proc/sys/vm/swappiness"] = OSError(errno.EINVAL, "Invalid argument")
+    with pytest.raises(AgentError, match="the kernel refused"):
+        do(kernel, places, thp="always", swappiness=10)
+    assert kernel.snapshot() == before, "vm.min_free_kbytes is moved by the kernel when thp.enabled is written"
+
+
+def test_folders_that_were_made_are_gone_after_the_rollback(kernel: FileKernel, places: Places, root: Path) -> None:
+    do(kernel, places, swappiness=10, thp="always")
+    do(kernel, places, "second", swappiness=20)
+    rollback(kernel, places)
+    assert sysctl(places).exists()
+    rollback(kernel, places)
+    assert not (root / "etc").exists()
+
+
+def test_a_folder_that_somebody_else_uses_by_now_stays(kernel: FileKernel, places: Places, root: Path) -> None:
+    do(kernel, places, swappiness=10)
+    (root / "etc/sysctl.d/99-mine.conf").write_text("vm.swappiness = 5\n")
+    rollback(kernel, places)
+    assert [path.name for path in (root / "etc/sysctl.d").iterdir()] == ["99-mine.conf"]
+
+
+@pytest.mark.parametrize("write", range(3))
+def test_an_apply_that_was_killed_is_undone_by_a_rollback(
+    kernel: FileKernel, places: Places, root: Path, write: int
+) -> None:
+    before = kernel.snapshot()
+    kernel.crash_in, kernel.crash_late = write, True
+    with pytest.raises(Crash):
+        do(kernel, places, thp="always", swappiness=10, dirty_ratio=40)
+    kernel.revive()
+    assert kernel.snapshot() != before
+    with pytest.raises(AgentError, match="an apply was cut off") as error:
+        do(kernel, places, "second", swappiness=10)
+    assert error.value.hint == "Undo it first: knobctl rollback."
+    rollback(kernel, places)
+    assert kernel.snapshot() == before
+    assert not Path(places.applied).exists()
+
+
+def test_a_value_that_cannot_be_put_back_is_said_and_remembered(kernel: FileKernel, places: Places) -> None:
+    kernel.refuse["/proc/sys/vm/dirty_ratio"] = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(AgentError) as error:
+        apply(Stubborn(kernel), places, {kernel.catalogue["vm.swappiness"]: 10, kernel.catalogue["vm.dirty_ratio"]: 40},
+              "first", DATE)  # fmt: skip
+    assert error.value.code == RESTORE_INCOMPLETE
+    assert error.value.message.endswith("; and not everything is back")
+    assert error.value.hint == "Paste as root: sysctl -w vm.swappiness=60"
+    kernel.refuse.clear()
+    rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+
+
+def test_a_file_that_cannot_be_put_back_keeps_the_rollback_possible(
+    kernel: FileKernel, places: Places, root: Path
+) -> None:
+    sysctl(places).parent.mkdir(parents=True)
+    sysctl(places).write_text("# mine\n")
+    do(kernel, places, swappiness=10)
+    sysctl(places).unlink()
+    (root / "etc/sysctl.d").rmdir()
+    (root / "etc/sysctl.d").write_text("a file where the folder should be")
+    with pytest.raises(AgentError, match=r"cannot write .*/etc/sysctl\.d: File exists") as error:
+        rollback(kernel, places)
+    assert (error.value.code, error.value.hint) == (RESTORE_INCOMPLETE, "Mend that, then run `knobctl rollback` again.")
+    assert kernel.read("/proc/sys/vm/swappiness") == "60", "what can be put back is"
+    (root / "etc/sysctl.d").unlink()
+    rollback(kernel, places)
+    assert sysctl(places).read_text() == "# mine\n"
+
+
+def test_a_record_from_before_there_were_two_ways_can_be_undone(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10)
+    applied = json.loads(Path(places.applied).read_text())
+    for key in ("via", "complete", "made", "tuned"):
+        del applied["stack"][0][key]
+    Path(places.applied).write_text(json.dumps(applied))
+    do(kernel, places, "second", swappiness=20)
+    rollback(kernel, places)
+    rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    assert not sysctl(places).exists()
+
+
+def test_an_unknown_way_is_refused(kernel: FileKernel, places: Places) -> None:
+    with pytest.raises(AgentError, match="there is no way 'grub' to make values permanent") as error:
+        apply(kernel, places, {kernel.catalogue["vm.swappiness"]: 10}, "first", DATE, "grub")
+    assert error.value.hint == "The ways are sysctl.d and tuned."
+    assert kernel.log == []
+
+
+class Stubborn(FileKernel):
+    """Takes a new swappiness, and does not take the old one back."""
+
+    def __init__(self, kernel: FileKernel) -> None:
+        super().__init__(kernel.catalogue, kernel.root)
+        self.refuse = kernel.refuse
+
+    def write(self, path: str, text: str) -> None:
+        if path.endswith("swappiness") and text == "60":
+            raise OSError(errno.EIO, "Input/output error")
+        super().write(path, text)

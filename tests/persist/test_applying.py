@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from knobctl.errors import AgentLost, KnobctlError, RestoreIncomplete, TargetError, UsageError
-from knobctl.measure import Verdict
+from knobctl.errors import AgentLost, KnobctlError, RestoreIncomplete, UsageError, WriteFailed
 from knobctl.persist import (
     SYSCTL_FILE,
     Applied,
@@ -24,6 +22,7 @@ from knobctl.persist import (
 )
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
+from tests.permanent.tuned_machine import TunedMachine
 from tests.persist.machine import SESSION, machine, session, swappiness
 
 
@@ -37,30 +36,13 @@ def files(root: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_preview_says_everything_and_changes_nothing(target: LocalTarget, root: Path) -> None:
-    (root / "etc").mkdir()
-    (root / "etc/sysctl.conf").write_text("vm.swappiness = 1\n")
-    before = files(root)
-    preview = plan_apply(session({"vm.swappiness": 10, "vm.vfs_cache_pressure": 50}), target)
-    assert files(root) == before
-    assert (preview.session, preview.workload, preview.improvement) == (SESSION, "PostgreSQL OLTP", 8.1)
-    assert preview.changes == (ValueChange("vm.swappiness", 60, 10), ValueChange("vm.vfs_cache_pressure", 100, 50))
-    assert preview.values == {"vm.swappiness": 10, "vm.vfs_cache_pressure": 50}
-    ((path, text),) = preview.files
-    assert path == SYSCTL_FILE
-    assert text.splitlines()[-2:] == ["vm.swappiness = 10", "vm.vfs_cache_pressure = 50"]
-    (conflict,) = preview.conflicts
-    assert (conflict.file, conflict.value, conflict.wins_procps) == ("/etc/sysctl.conf", "1", True)
-    assert preview.unreadable == ()
-
-
 def test_what_was_previewed_is_set_and_written_and_can_be_undone(target: LocalTarget, root: Path) -> None:
     done = carry_out(plan_apply(session(), target), target)
     assert swappiness(root) == "10"
     assert (done.session, done.values, done.files) == (SESSION, {"vm.swappiness": 10}, (f"{root}{SYSCTL_FILE}",))
     assert (root / SYSCTL_FILE[1:]).read_text().endswith("vm.swappiness = 10\n")
-    assert applied_here(target) == (Applied(SESSION, done.date, {"vm.swappiness": 10}),)
-    assert plan_rollback(target) == Applied(SESSION, done.date, {"vm.swappiness": 10})
+    assert applied_here(target) == (Applied(SESSION, done.date, {"vm.swappiness": 10}, via="sysctl.d"),)
+    assert plan_rollback(target) == Applied(SESSION, done.date, {"vm.swappiness": 10}, via="sysctl.d")
     assert swappiness(root) == "10", "a preview changes nothing"
     undone = carry_out_rollback(target)
     assert (undone.session, swappiness(root)) == (SESSION, "60")
@@ -87,36 +69,6 @@ def test_a_value_that_somebody_changed_since_is_left_alone(target: LocalTarget, 
     undone = carry_out_rollback(target)
     assert [(knob.outcome, knob.now) for knob in undone.knobs] == [("drifted", "33")]
     assert swappiness(root) == "33"
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"status": "failed"}, "is failed and has no result"),
-        ({"simulated": True}, "was simulated: nothing of it was measured on a machine"),
-        ({"verdict": Verdict.NO_CHANGE}, "ended with NO_CHANGE: there is nothing worth applying"),
-        ({"values": {}}, "ended with IMPROVED: there is nothing worth applying"),
-    ],
-)
-def test_only_a_verified_improvement_of_a_real_machine_is_worth_a_preview(
-    target: LocalTarget, changes: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(UsageError, match=f"session {SESSION} {words}") as error:
-        plan_apply(session(**changes), target)
-    assert error.value.hint
-
-
-def test_a_knob_of_a_disk_goes_to_the_disk_that_was_measured(target: LocalTarget) -> None:
-    with pytest.raises(UsageError, match="measured the disk vda, but the work folder is on ") as error:
-        plan_apply(session({"block.read_ahead_kb": 256}, disk="vda"), target)
-    assert error.value.hint == "Give the --workdir of that session."
-    assert plan_apply(session(disk="vda"), target).values == {"vm.swappiness": 10}, "no knob of a disk is concerned"
-
-
-def test_a_knob_that_is_not_here_is_named_before_anybody_is_asked(target: LocalTarget) -> None:
-    with pytest.raises(TargetError, match=r"cannot make this permanent: vm\.page-cluster does not exist") as error:
-        plan_apply(session({"vm.page-cluster": 0}), target)
-    assert "`knobctl knobs`" in error.value.hint
 
 
 def test_a_value_that_the_agent_refuses_changes_nothing(target: LocalTarget, root: Path) -> None:
@@ -151,7 +103,64 @@ def test_what_became_of_a_kernel_file_in_words() -> None:
         "/proc/sys/c no longer exists",
         "/proc/sys/d is 3, not 1: Invalid argument",
     ]
-    require_complete(knobs[:2])
-    with pytest.raises(RestoreIncomplete, match=r"2 kernel setting\(s\) could not be put back") as error:
+    require_complete(knobs[:3])
+    with pytest.raises(RestoreIncomplete, match=r"1 kernel setting\(s\) could not be put back") as error:
         require_complete(knobs)
-    assert error.value.hint == "Paste as root: echo '1' > /proc/sys/c; echo '1' > /proc/sys/d"
+    assert error.value.hint == "Paste as root: sysctl -w d=1"
+
+
+# --- by way of TuneD
+
+
+def test_tuned_is_chosen_where_it_is_in_charge_and_undone_the_same_way(target: LocalTarget, root: Path) -> None:
+    tuned = TunedMachine(root)
+    before = tuned.everything()
+    done = carry_out(plan_apply(session(), target), target)
+    assert (done.via, done.files) == ("tuned", (f"{root}/etc/tuned/knobctl/tuned.conf",))
+    assert (swappiness(root), tuned.active) == ("10", ("knobctl", "manual"))
+    assert applied_here(target) == (Applied(SESSION, done.date, {"vm.swappiness": 10}, via="tuned"),)
+    second = plan_apply(session({"vm.vfs_cache_pressure": 50}), target)
+    assert (second.via, second.includes) == ("tuned", ("base",))
+    carry_out(second, target)
+    assert [text for text in tuned.profile.splitlines() if "=" in text and "." in text] == [
+        "vm.swappiness=10", "vm.vfs_cache_pressure=50",
+    ]  # fmt: skip
+    carry_out_rollback(target)
+    require_complete(carry_out_rollback(target).knobs)
+    assert tuned.everything() == before
+
+
+def test_a_switch_that_fails_is_an_error_with_the_words_of_tuned(target: LocalTarget, root: Path) -> None:
+    tuned = TunedMachine(root)
+    before = tuned.everything()
+    preview = plan_apply(session(), target)
+    tuned.trouble("fail-knobctl")
+    with pytest.raises(WriteFailed, match="`tuned-adm profile knobctl` failed with status 1") as error:
+        carry_out(preview, target)
+    assert error.value.hint == "Nothing was changed."
+    assert tuned.everything() == before
+
+
+def test_a_hanging_tuned_is_given_up(root: Path, target: LocalTarget) -> None:
+    tuned = TunedMachine(root)
+    tuned.trouble("hang-late-knobctl")
+    impatient = LocalTarget(base=str(root), root=str(root), patience=0.5)
+    with pytest.raises(WriteFailed, match=r"did not end within 0\.5 seconds"):
+        carry_out(plan_apply(session(), impatient), impatient)
+    assert (swappiness(root), tuned.active) == ("60", ("base", "manual"))
+
+
+# --- what would not hold
+
+
+@pytest.mark.parametrize("via", ["sysctl.d", "tuned"])
+def test_a_change_that_would_lose_is_not_carried_out(target: LocalTarget, root: Path, via: str) -> None:
+    tuned = TunedMachine(root)
+    tuned.write("etc/sysctl.conf", "# mine\nvm.swappiness = 1\n")
+    before = tuned.everything()
+    preview = plan_apply(session(), target, via)
+    with pytest.raises(UsageError, match=r"would not hold, so nothing was changed: /etc/sysctl\.conf:2 sets") as error:
+        carry_out(preview, target)
+    assert error.value.hint == "Remove or comment out /etc/sysctl.conf:2, then apply again."
+    assert tuned.everything() == before
+    assert tuned.calls == []

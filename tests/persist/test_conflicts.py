@@ -11,12 +11,20 @@ from pathlib import Path
 import pytest
 
 from knobctl.knobs import Catalogue, UnknownKnob
-from knobctl.persist import Scan, Unreadable, find_conflicts
+from knobctl.persist import Conflict, Scan, Unreadable, find_conflicts
 
 Write = Callable[[str, str], None]
 
 
 Look = Callable[..., Scan]
+
+
+BOTH = ("systemd-sysctl", "`sysctl --system`")
+
+
+def deciding(scan: Scan) -> Conflict | None:
+    """The line that is applied last of all that win."""
+    return next((conflict for conflict in reversed(scan.conflicts) if conflict.wins), None)
 
 
 @pytest.fixture
@@ -39,13 +47,13 @@ def test_a_file_that_is_read_earlier_is_overridden(scan: Look, write: Write) -> 
         "/usr/lib/sysctl.d/50-distro.conf:3 sets vm.dirty_ratio = 30 and is overridden by "
         "/etc/sysctl.d/90-knobctl.conf."
     )
-    assert scan().winner("vm.dirty_ratio") is None
+    assert deciding(scan()) is None
 
 
 def test_a_file_that_is_read_later_wins_with_both_programs(scan: Look, write: Write) -> None:
     write("/usr/lib/sysctl.d/99-vendor.conf", "vm.dirty_ratio=30")
     (conflict,) = scan().conflicts
-    assert (conflict.wins_systemd, conflict.wins_procps) == (True, True)
+    assert conflict.wins_with == BOTH
     assert conflict.sentence == (
         "/usr/lib/sysctl.d/99-vendor.conf:1 sets vm.dirty_ratio = 30 and wins over /etc/sysctl.d/90-knobctl.conf with "
         "both systemd-sysctl and `sysctl --system`: remove or comment out that line."
@@ -55,7 +63,7 @@ def test_a_file_that_is_read_later_wins_with_both_programs(scan: Look, write: Wr
 def test_sysctl_conf_is_read_last_by_procps_and_not_at_all_by_systemd(scan: Look, write: Write) -> None:
     write("/etc/sysctl.conf", "vm.dirty_ratio = 10")
     (conflict,) = scan().conflicts
-    assert (conflict.wins_systemd, conflict.wins_procps) == (False, True)
+    assert conflict.wins_with == BOTH[1:]
     assert "with `sysctl --system`: remove" in conflict.sentence
 
 
@@ -64,10 +72,10 @@ def test_the_last_file_decides_whatever_folder_it_is_in(scan: Look, write: Write
     write("/usr/lib/sysctl.d/99-second.conf", "vm.dirty_ratio = 2")
     write("/run/sysctl.d/97-between.conf", "vm.dirty_ratio = 3")
     assert [conflict.value for conflict in scan().conflicts] == ["1", "3", "2"]
-    decides = scan().winner("vm.dirty_ratio")
+    decides = deciding(scan())
     assert decides is not None and decides.file == "/usr/lib/sysctl.d/99-second.conf"
     write("/etc/sysctl.conf", "vm.dirty_ratio = 4")
-    decides = scan().winner("vm.dirty_ratio")
+    decides = deciding(scan())
     assert decides is not None and decides.file == "/etc/sysctl.conf"
 
 
@@ -91,11 +99,25 @@ def test_links_stay_below_the_root(scan: Look, write: Write, root: Path) -> None
     (root / "etc/sysctl.d/99-sysctl.conf").symlink_to("../sysctl.conf")
     (root / "etc/sysctl.d/98-absolute.conf").symlink_to("/etc/sysctl.conf")
     found = scan().conflicts
-    assert [(conflict.file, conflict.wins_systemd) for conflict in found] == [
+    assert [(conflict.file, BOTH[0] in conflict.wins_with) for conflict in found] == [
         ("/etc/sysctl.d/98-absolute.conf", True),
         ("/etc/sysctl.d/99-sysctl.conf", True),
         ("/etc/sysctl.conf", False),
     ]
+
+
+def test_the_order_in_which_each_program_reads_is_said(scan: Look, write: Write) -> None:
+    write("/usr/lib/sysctl.d/50-distro.conf", "vm.dirty_ratio = 30")
+    write("/usr/lib/sysctl.d/51-other.conf", "vm.swappiness = 30")
+    write("/run/sysctl.d/95-late.conf", "vm.dirty_ratio = 30\nvm.dirty_bytes = 1")
+    write("/etc/sysctl.conf", "vm.dirty_ratio = 30")
+    assert [order.sentence for order in scan().orders] == [
+        "`sysctl --system` reads in this order, the last one wins: /usr/lib/sysctl.d/50-distro.conf, "
+        "/etc/sysctl.d/90-knobctl.conf, /run/sysctl.d/95-late.conf, /etc/sysctl.conf",
+        "systemd-sysctl reads in this order, the last one wins: /usr/lib/sysctl.d/50-distro.conf, "
+        "/etc/sysctl.d/90-knobctl.conf, /run/sysctl.d/95-late.conf",
+    ]
+    assert scan("net.core.optmem").orders == ()
 
 
 def test_our_own_file_is_no_conflict_wherever_it_is(scan: Look, write: Write) -> None:
@@ -187,7 +209,6 @@ def test_a_file_that_cannot_be_read_is_named(scan: Look, root: Path) -> None:
     (root / "usr/lib").mkdir(parents=True)
     (root / "usr/lib/sysctl.d").touch()
     assert scan() == Scan((), (Unreadable("/etc/sysctl.d/99-folder.conf", "Is a directory"),))
-    assert scan().winner("vm.dirty_ratio") is None
 
 
 def test_bytes_that_are_no_text_do_not_hide_the_rest(scan: Look, root: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +116,43 @@ def test_output_arrives_while_the_command_runs_and_can_stop_it(target: LocalTarg
     assert outcome.stopped
     assert not outcome.ok
     assert outcome.seconds < 20
+
+
+def test_a_benchmark_that_takes_too_much_memory_is_ended_and_the_knobs_are_back(untouched: dict[str, str]) -> None:
+    available = int(re.search(r"MemAvailable: +([0-9]+)", Path("/proc/meminfo").read_text()).group(1)) // 1024
+    target = LocalTarget(limits={"memory": available - 300})
+    target.open("test", list(WRITES))
+    try:
+        target.write(WRITES)
+        hog = "head -c 700M /dev/zero | tail -c 700M | sleep 321"  # tail keeps it all until somebody reads
+        outcome = target.run(Command(("sh", "-c", hog), 60))
+        assert re.fullmatch(rf"available memory [0-9]+ MiB is below {available - 300} MiB", outcome.tripped)
+        assert values() == untouched
+        assert target.run(Command(("true",), 5)).ok
+    finally:
+        target.close()
+
+
+def test_a_file_is_put_with_the_users_rights_whatever_takes_the_folders_place(target: LocalTarget) -> None:
+    """A program of the ordinary user may swap its own folder for a link; root must not follow it."""
+    elsewhere = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="rootonly-"))
+    away = f"{target.folder}-away"
+    swap = 'mv "$0" "$1" && ln -s "$2" "$0"'
+    try:
+        assert target.run(Command(("sh", "-c", swap, target.folder, away, str(elsewhere)), 10)).ok
+        with pytest.raises(TargetError, match="Permission denied"):
+            target.put("planted", "x")
+        assert list(elsewhere.iterdir()) == []
+    finally:
+        os.unlink(target.folder)
+        os.rename(away, target.folder)
+        elsewhere.rmdir()
+
+
+def test_a_benchmark_has_limits_of_its_own(target: LocalTarget) -> None:
+    shown = "ulimit -Hc; grep 'Max realtime priority' /proc/self/limits; cat /proc/self/oom_score_adj"
+    core, priority, score = target.run(Command(("sh", "-c", shown), 10)).output.splitlines()
+    assert (core, priority.split()[-2:], score) == ("0", ["0", "0"], "500")
 
 
 def test_a_command_that_hangs_is_killed_with_its_children(target: LocalTarget) -> None:

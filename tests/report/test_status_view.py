@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,21 +40,36 @@ def test_what_is_applied_and_whether_it_holds(tmp_path: Path, monkeypatch: pytes
     assert status.holds == {"vm.swappiness": False, "vm.vfs_cache_pressure": True}
     assert describe_status(status) == [
         "no run is going on",
-        f"applied on {done.date} from session {SESSION}:",
+        f"applied on {done.date} from session {SESSION}, by way of sysctl.d:",
         "  vm.swappiness = 10  ! is 33 now, somebody changed it",
         "  vm.vfs_cache_pressure = 50  holds",
         "undo the last apply with: knobctl rollback",
     ]
     document = json.loads(json.dumps(status.to_dict()))
     assert document["applied"] == [
-        {"session_id": SESSION, "date": done.date, "values": {"vm.swappiness": 10, "vm.vfs_cache_pressure": 50}}
+        {
+            "session_id": SESSION,
+            "date": done.date,
+            "via": "sysctl.d",
+            "complete": True,
+            "values": {"vm.swappiness": 10, "vm.vfs_cache_pressure": 50},
+        }
     ]
     assert document["holds"] == status.holds
 
 
+def test_by_which_way_and_whether_it_was_cut_off() -> None:
+    entry = Applied("s", "today", {"vm.swappiness": 10}, via="tuned", complete=False)
+    status = replace(QUIET, applied=(entry,), now={"vm.swappiness": 10})
+    assert describe_status(status)[1:3] == [
+        "applied on today from session s, by way of TuneD:", "  ! this apply was cut off: knobctl rollback",
+    ]  # fmt: skip
+    assert (status.to_dict()["applied"][0]["via"], status.to_dict()["applied"][0]["complete"]) == ("tuned", False)
+
+
 def test_a_run_that_was_cut_off_is_not_a_run_that_goes_on(tmp_path: Path) -> None:
     target, places = machine(tmp_path), Places(str(tmp_path))
-    places.make()
+    os.close(places.prepare())
     Path(places.journal).write_text("{}\n")
     Path(places.last_run).write_text(json.dumps(LAST))
     status = read_status(target)
@@ -88,5 +104,5 @@ def test_no_line_holds_a_control_character() -> None:
     )  # fmt: skip
     lines = describe_status(record)
     assert all(line.isprintable() for line in lines)
-    assert lines[2] == "applied on today from session s:"
+    assert lines[2] == "applied on today from session s, by way of sysctl.d:"
     assert lines[-1] == "! tuned is running and changes kernel settings too"

@@ -74,11 +74,38 @@ def test_quoting_every_word_is_always_understood(argv: list[str]) -> None:
     assert found == ("tool", *argv) or "placeholder" in problem or "invisible" in problem
 
 
-@pytest.mark.parametrize("program", ["sudo", "su", "doas", "pkexec", "/usr/bin/sudo"])
+@pytest.mark.parametrize(
+    "program",
+    ["sudo", "su", "doas", "pkexec", "/usr/bin/sudo", "runuser -u x", "setpriv --reuid=0", "sg root", "env -i sudo",
+     "nice -n 5 /usr/bin/sudo", "ssh host su"],
+)  # fmt: skip
 def test_other_users_programs_are_refused_with_consent_too(program: str) -> None:
     text = f"{program} ./mine"
     with pytest.raises(PlanError, match="is never run: a benchmark runs as an ordinary user"):
         custom(text, Consent(command=text))
+
+
+def test_a_word_of_that_name_is_an_argument_like_any_other() -> None:
+    assert custom("./mine sudo", Consent(command="./mine sudo")).command.argv == ("./mine", "sudo")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("bash run.sh", "'bash' is a shell, which runs whatever its arguments say"),
+        ("/bin/sh -c 'x; y'", "'sh' is a shell"),
+        ("env A=b ./mine", "'env' starts another program, whose arguments knobctl does not check"),
+        ("timeout 5 ./mine", "'timeout' starts another program"),
+        ("ssh host pgbench", "'ssh' starts programs where knobctl neither sees nor ends them"),
+        ("docker run x", "'docker' starts programs where knobctl neither sees nor ends them"),
+        ("systemd-run ./mine", "'systemd-run' starts programs where"),
+    ],
+)
+def test_people_are_told_what_they_consent_to(text: str, reason: str) -> None:
+    with pytest.raises(ConsentMissing) as missing:
+        custom(text)
+    assert reason in missing.value.message
+    assert custom(text, Consent(command=text)).command.text == text
 
 
 def test_known_tool_runs_without_asking() -> None:

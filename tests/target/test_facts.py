@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from knobctl.target.base import HostFacts
-from knobctl.target.facts import collect, running_tuners
+from knobctl.target.facts import collect
 
 FILES = {
     "proc/meminfo": "MemTotal:       16384000 kB\nMemFree: 1 kB\nSwapTotal:       2048 kB\nHugePages_Total: 0\n",
@@ -88,8 +88,6 @@ def test_containers_and_bare_metal(tmp_path: Path) -> None:
     assert collect("", root)["virtualization"] == "container"
 
 
-def test_running_tuners_are_named_once_each(tmp_path: Path) -> None:
-    root = make(tmp_path, proc__41__comm="tuned\n", proc__42__comm="atuned\n", proc__43__comm="tuned\n",
-                proc__44__comm="tuned-adm\n", proc__self__comm="bpftune\n")  # fmt: skip
-    (tmp_path / "proc/99").mkdir()
-    assert running_tuners(root) == ["A-Tune", "tuned"]
+def test_tuners_are_those_that_set_knobs(tmp_path: Path) -> None:
+    root = make(tmp_path, proc__41__comm="tuned\n", proc__42__comm="atuned\n", proc__43__comm="irqbalance\n")
+    assert collect("", root)["tuners"] == ["A-Tune", "tuned"]

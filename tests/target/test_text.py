@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from knobctl.target.text import clean
 
-DANGEROUS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-PIECES = st.sampled_from(["\x1b", "[", "]", "0", ";", "m", "\x07", "\\", "P", "\x9b", "\r", "\n", "\t", "a", "\u202e"])
+DANGEROUS = {"Cc", "Cf", "Co", "Zl", "Zp"}
+PIECES = st.sampled_from(
+    ["\x1b", "[", "]", "0", ";", "m", "\x07", "\\", "P", "\x9b", "\x9d", "\x9c", "\r", "\n", "\t", "a", "\u202e"]
+)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +29,13 @@ PIECES = st.sampled_from(["\x1b", "[", "]", "0", ";", "m", "\x07", "\\", "P", "\
         ("\x1b]52;c;never ends", ""),
         ("\x1b]0;never ends\nnext line", "\nnext line"),
         pytest.param("\x1b]" * 200_000 + "\n", "\n", id="many that never end"),
-        ("\x1bc reset", "c reset"),
-        ("\x9b31mred", "31mred"),
+        ("\x1bc reset", " reset"),
+        ("\x1b(0charset\x1b#8", "charset"),
+        ("\x9b31mred\x9bm", "red"),
+        ("\x9d0;title\x9ctext \x90q\x9c\x9e\x9f\x98x\x07.", "text ."),
+        ("\x9d52;c;never ends", ""),
+        ("private \ue000\uf8ff\U000f0000\U0010fffd use", "private  use"),
+        ("\u0600\u06dd\u070f\U000110bd\U0001bca0\U0001d173", ""),
         ("10 %\r99 %", "10 %99 %"),
         ("back\b\b\bspace\x7f", "backspace"),
         ("a\u202eb\u2066c\u200bd\ufeff", "abcd"),
@@ -43,10 +50,16 @@ def test_what_is_left_is_what_can_be_read(raw: str, shown: str) -> None:
 @given(st.text() | st.lists(PIECES).map("".join))
 def test_nothing_that_moves_a_cursor_is_left(raw: str) -> None:
     once = clean(raw)
-    assert not DANGEROUS.search(once)
+    assert [each for each in once if each not in "\n\t" and unicodedata.category(each) in DANGEROUS] == []
     assert clean(once) == once
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]) | st.sampled_from(" \n\t")))
 def test_what_people_write_is_left_alone(raw: str) -> None:
     assert clean(raw) == raw
+
+
+def test_every_character_that_is_none_goes() -> None:
+    everything = "".join(map(chr, range(0x110000)))
+    left = {unicodedata.category(each) for each in clean(everything) if each not in "\n\t"}
+    assert not left & DANGEROUS

@@ -59,6 +59,8 @@ def test_flags_words_and_repeated_options_are_kept() -> None:
         (["-x"], "tool -x is not an option that knobctl runs without asking"),
         (["--exec=sh"], "tool --exec is not an option that knobctl runs without asking"),
         (["--"], "tool -- is not an option that knobctl runs without asking"),
+        (["--cli=5"], "tool --cli is not an option that knobctl runs without asking: write --client in full"),
+        (["--fil=x"], "tool --fil is not an option that knobctl runs without asking: write --file in full"),
         (["-f", "x.sql"], "tool -f needs your own consent: it runs SQL from a file"),
         (["--file=x.sql"], "tool --file needs your own consent: it runs SQL from a file"),
     ],

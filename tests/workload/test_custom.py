@@ -48,6 +48,13 @@ def test_a_careless_pattern_is_ended_in_time() -> None:
     assert time.monotonic() - started < 5.0
 
 
+def test_a_greedy_pattern_is_ended_before_it_takes_the_memory() -> None:
+    started = time.monotonic()
+
+    assert last_match("(?:" + "(a)?" * 60 + "a)*b()", "a" * 1_000_000, seconds=60.0) is None
+    assert time.monotonic() - started < 30.0, "it is ended for its memory, not for its time"
+
+
 def test_only_the_end_of_a_long_output_is_looked_at() -> None:
     assert last_match(PATTERN, "score: 1\n" + "x" * 1_000_001) is None
     assert last_match(PATTERN, "x" * 1_000_001 + "\nscore: 1") == 1.0

@@ -135,13 +135,23 @@ def test_the_duration_is_known_for_a_timed_job_only(command: str, seconds: float
         ("--output=/etc/x", "fio --output needs your own consent: it writes a file"),
         ("evil.fio", "fio job file 'evil.fio' needs your own consent: give options instead"),
         ("--numjobs=200", "fio would make 100 GiB of files: --size times --numjobs is limited to 64 GiB"),
+        ("--ioscheduler=none", "fio --ioscheduler needs your own consent: it changes a setting of the kernel"),
+        ("--trigger=sh", "fio --trigger needs your own consent: it runs another program"),
+        ("--read_iolog=x", "fio --read_iolog needs your own consent: it reads a file"),
+        ("--uid=0", "fio --uid needs your own consent: it runs as another user"),
+        ("--iodepth=4096 --bs=2m", "fio would take 8 GiB of memory: --bs times --iodepth times --numjobs is limited to "
+         "4 GiB"),
+        ("--filesize=1g --nrfiles=1024", "fio would make 1024 GiB of files: --size times --numjobs is limited to 64 "
+         "GiB"),
+        ("--size=40g --name=b --rw=read", "fio would make 80 GiB of files: --size times --numjobs is limited to 64 "
+         "GiB"),
         ("--time_based", "fio --time_based never ends without --runtime"),
         ("--runtime=9999", "fio --runtime '9999' is not allowed: it must be a whole number from 1 to 3600"),
         ("--trim_backlog=1", "fio --trim_backlog is not an option that knobctl runs without asking"),
     ],
 )  # fmt: skip
 def test_the_words_of_each_problem(command: str, problem: str) -> None:
-    assert ADAPTER.problems([*WRITE, command]) == [problem]
+    assert ADAPTER.problems([*WRITE, *command.split()]) == [problem]
 
 
 def test_a_job_needs_a_name_and_a_size() -> None:

@@ -116,6 +116,11 @@ def test_ordinary_commands_have_no_problems(command: str) -> None:
          "select-only"),
         ("pgbench -T 5 -h db.example.org", "pgbench -h 'db.example.org' is not allowed: it must be this machine: "
          "localhost, 127.0.0.1, ::1 or a folder of sockets"),
+        ("pgbench -T 5 -h /run/../tmp", "pgbench -h '/run/../tmp' is not allowed: it must be this machine: localhost, "
+         "127.0.0.1, ::1 or a folder of sockets"),
+        ("pgbench -T 5 --hos=x", "pgbench --hos is not an option that knobctl runs without asking: write --host in "
+         "full"),
+        ("pgbench -T 5 --dbname=x", "pgbench --dbname needs your own consent: it may name another machine"),
         ("pgbench -T 5 host=db.example.org", "'host=db.example.org' is no plain database name of letters, digits, _, "
          "$ and -"),
         ("pgbench -T 5 postgresql://db/x", "'postgresql://db/x' is no plain database name of letters, digits, _, $ "

@@ -179,7 +179,10 @@ def test_ordinary_commands_have_no_problems(argv: list[str]) -> None:
          "to 1000"),
         (command("cpu", "--config-file=/etc/passwd"), "sysbench --config-file needs your own consent: it reads options "
          "from a file"),
-        (command("cpu", "--mysql-host=db"), "sysbench --mysql-host is not an option that knobctl runs without asking"),
+        (command("cpu", "--mysql-host=db"), "sysbench --mysql-host needs your own consent: it connects to a database "
+         "server"),
+        (command("memory", "--memory-block-size=1G", "--memory-scope=local", "--threads=8"), "sysbench would take 8 GiB"
+         " of memory: --memory-block-size (for each thread if --memory-scope=local) is limited to 4 GiB"),
         (command("fileio", "--file-test-mode=seqwr", "--file-total-size=1T"), "sysbench --file-total-size '1T' is not "
          "allowed: it must be a size from 65536 bytes to 64 GiB"),
     ],

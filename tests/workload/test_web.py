@@ -36,6 +36,23 @@ def test_a_host_is_named_in_words_even_when_there_is_none() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1#.example.org/", "http://127.0.0.1?.example.org/", "http://localhost?q=1", "http://[::1]#/",
+     "http://localhost/#x", "http://localhost\\@example.org/"],
+)  # fmt: skip
+def test_what_programs_read_differently_is_not_used(url: str) -> None:
+    (problem,) = url_problems("ab", [url])
+    assert "needs your own consent" in problem
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:8080/a/b?c=d&e=%20", "127.0.0.1:80/", "http://[::1]:80/~x", "http://LOCALHOST/"]
+)
+def test_a_plain_address_of_this_machine_has_no_problem(url: str) -> None:
+    assert url_problems("ab", [url]) == []
+
+
 def test_all_failed_needs_requests() -> None:
     assert all_failed("ab", 0.0, 0.0) == ""
     assert all_failed("ab", 10.0, 9.0) == ""

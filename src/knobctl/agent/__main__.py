@@ -15,7 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="knobctl-agent", description="Sets kernel knobs for knobctl, as root.")
     parser.add_argument("--restore", action="store_true", help="put back what an interrupted run left, and end")
     parser.add_argument("--root", default="/", help="folder that holds proc, sys, etc, var and run (for tests)")
-    parser.add_argument("--patience", type=float, default=20.0, help="seconds without a sign of life (for tests)")
+    parser.add_argument("--patience", type=float, default=60.0, help="seconds without a sign of life (for tests)")
     parser.add_argument("--lock", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--line", type=int, help=argparse.SUPPRESS)

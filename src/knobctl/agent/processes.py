@@ -16,8 +16,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
-BENCHMARK_OOM_SCORE = 500
-GUARDIAN_OOM_SCORE = -900
+BENCHMARK_OOM_SCORE, GUARDIAN_OOM_SCORE = "500", "-900"
 LIMITS = {
     resource.RLIMIT_CORE: 0, resource.RLIMIT_NPROC: 16384, resource.RLIMIT_FSIZE: 1 << 40, resource.RLIMIT_RTPRIO: 0,
 }  # fmt: skip
@@ -78,13 +77,20 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def spare_from_oom_killer(score: int) -> None:
-    """Sets how gladly the kernel kills this process for want of memory, from -1000 to 1000 (proc(5))."""
+def set_oom_score(score: str) -> str:
+    """How gladly the kernel kills this process for want of memory, from -1000 to 1000 (proc(5)). A wish only.
+
+    Returns:
+        The score that it had.
+    """
+    own = "0"
     try:
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as handle:
-            handle.write(str(score))
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as handle:
+            own = handle.read().strip()
+            handle.write(score)
     except OSError:
-        return  # a limit of the container's; it is a wish only
+        pass  # a container may not lower it
+    return own
 
 
 def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str, str]) -> "subprocess.Popen[bytes]":
@@ -96,7 +102,6 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
 
     def prepare() -> None:
         die_with_parent(signal.SIGKILL)
-        spare_from_oom_killer(BENCHMARK_OOM_SCORE)
         _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
         for which, most in LIMITS.items():
             hard = resource.getrlimit(which)[1]
@@ -110,10 +115,14 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
     as_user: Dict[str, object] = {}
     if os.geteuid() == 0:
         as_user = {"user": identity.uid, "group": identity.gid, "extra_groups": []}
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
-        list(argv), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, preexec_fn=prepare, **as_user,
-    )  # fmt: skip
+    own = set_oom_score(BENCHMARK_OOM_SCORE)  # inherited; once it has changed its user the child may not write its own
+    try:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            list(argv), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True, umask=0o077, preexec_fn=prepare, **as_user,
+        )  # fmt: skip
+    finally:
+        set_oom_score(own)
 
 
 def descendants(of: int, folder: str = "") -> Set[int]:

@@ -11,7 +11,7 @@ from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.knobs import codec
 
-PAUSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.4, 1.0)
+PAUSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.4)
 """Seconds before each look at the files that are not back yet. Writing one may change another (a kernel side effect),
 so all are looked at again until nothing is left; a kernel that is busy for a moment gets a moment."""
 

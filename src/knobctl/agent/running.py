@@ -13,7 +13,7 @@ from knobctl.agent.metrics import Sampler
 LINE_LIMIT = 8192
 OUTPUT_LIMIT = 4_000_000
 KEPT_LINES = 50
-BLOCKS = 64
+BLOCKS = 2
 
 
 class Program:

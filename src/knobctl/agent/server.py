@@ -245,7 +245,7 @@ class Server:
 
     def _recover(self, request: Dict[str, Any]) -> Dict[str, Any]:
         take_lock(self._lock)
-        return {"record": recover(self._kernel, self._places, "restore", "asked for by `knobctl restore`")}
+        return {"record": recover(self._kernel, self._places, "restore", str(request["reason"])[:200])}
 
     def _put(self, request: Dict[str, Any]) -> Dict[str, Any]:
         name, text = str(request["name"]), str(request["text"])
@@ -350,7 +350,7 @@ def main(kernel: Kernel, places: Places, lock: int, watcher: int, line: int) -> 
     """The agent's process: becomes the guardian of its children, then serves."""
     processes.become_subreaper()
     processes.die_with_parent()
-    processes.spare_from_oom_killer(processes.GUARDIAN_OOM_SCORE)
+    processes.set_oom_score(processes.GUARDIAN_OOM_SCORE)
     if os.getppid() != watcher:
         return 1
     return Server(kernel, places, lock, line).serve()

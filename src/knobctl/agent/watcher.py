@@ -34,7 +34,7 @@ def watch(command: List[str], kernel: Kernel, places: Places, lock: int, patienc
         The agent's exit status, or 128 plus the signal that killed it.
     """
     processes.become_subreaper()
-    processes.spare_from_oom_killer(processes.GUARDIAN_OOM_SCORE)
+    processes.set_oom_score(processes.GUARDIAN_OOM_SCORE)
     ours, its = os.pipe()
     agent = subprocess.Popen(
         [*command, "--lock", str(lock), "--watcher", str(os.getpid()), "--line", str(its)], pass_fds=(lock, its)

@@ -17,6 +17,7 @@ from knobctl.persist import (
     plan_apply,
     plan_rollback,
     require_complete,
+    require_lasting,
 )
 from knobctl.store import SessionRecord
 from knobctl.target import Target
@@ -30,12 +31,13 @@ def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
     """Shows what a session's change would do, asks, and makes it permanent.
 
     Raises:
-        KnobctlError: The session proved nothing that could be applied, or the machine refused; it is as it was.
+        KnobctlError: The session proved nothing that could be applied, something on the machine would win over it, or
+            the machine refused; it is as it was.
     """
     local = _this_machine(target)
     preview = plan_apply(record, local)
-    files = " and ".join(path for path, _ in preview.files)
-    dialogue.say("\n".join([*describe_preview(preview), f"  in {files}, for every boot"]))
+    dialogue.say("\n".join(describe_preview(preview)))
+    require_lasting(preview)
     if not dialogue.confirm("Make this permanent?"):
         dialogue.say(NOT_APPLIED.format(record.id))
         return

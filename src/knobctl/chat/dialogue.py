@@ -15,6 +15,7 @@ from knobctl.errors import KnobctlError, StoreError
 from knobctl.events import Event, EventSink, StrategistStep
 from knobctl.llm.base import Turn
 from knobctl.store import Store
+from knobctl.store.masking import mask_secrets
 from knobctl.target.text import clean
 
 MOST_TURNS = 12
@@ -85,7 +86,7 @@ class Dialogue:
 
     def say(self, text: str = "") -> None:
         """Says something to the user."""
-        safe = clean(text)
+        safe = mask_secrets(clean(text))
         self._terminal.say(safe)
         self._replies.append(safe)
         self.tell(StrategistStep("reply", safe))

@@ -15,29 +15,48 @@ from typing import Any, NoReturn
 import click
 
 from knobctl.errors import ConsentMissing, Interrupted, KnobctlError
+from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.target.text import clean
 
 BUGS = "This is a defect of knobctl. Please report it with the lines above (knobctl -v shows more)."
 
 
 def say(text: str = "") -> None:
-    """A line for people, on standard error, without control characters."""
-    click.echo(clean(text), err=True)
+    """A line for people, on standard error, without control characters, keys and passwords."""
+    click.echo(mask_secrets(clean(text)), err=True)
 
 
 def answer(text: str) -> None:
-    """A line of what was asked for, on standard output, without control characters."""
-    click.echo(clean(text))
+    """A line of what was asked for, on standard output, without control characters, keys and passwords."""
+    click.echo(mask_secrets(clean(text)))
 
 
 def put(document: Any) -> None:
-    """The one JSON document of ``--json``, on standard output. In ASCII, which no locale can spoil."""
-    click.echo(json.dumps(document, indent=2))
+    """The one JSON document of ``--json``, on standard output, without keys and passwords.
+
+    In ASCII, which no locale can spoil.
+    """
+    click.echo(json.dumps(mask_document(document), indent=2))
 
 
 def interactive() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Whether the answer is yes.
+
+    Raises:
+        ConsentMissing: Nobody can be asked.
+    """
+    if yes:
+        return True
+    if not interactive():
+        raise ConsentMissing(
+            "a confirmation is needed, and there is no terminal to ask at", "Add --yes to confirm in advance."
+        )
+    return click.confirm(question, default=False, err=True)
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -46,13 +65,7 @@ def confirm(question: str, *, yes: bool) -> None:
     Raises:
         ConsentMissing: Nobody can be asked, or the answer is no.
     """
-    if yes:
-        return
-    if not interactive():
-        raise ConsentMissing(
-            "a confirmation is needed, and there is no terminal to ask at", "Add --yes to confirm in advance."
-        )
-    if not click.confirm(question, default=False, err=True):
+    if not agreed(question, yes=yes):
         raise ConsentMissing("not confirmed, nothing was changed")
 
 

@@ -1,16 +1,21 @@
-"""``knobs``, ``workloads``, ``doctor``: looking at a machine without changing it."""
+"""``knobs``, ``workloads``, ``doctor``: looking at a machine without changing it.
+
+``doctor --fix`` and ``doctor --remove`` are the exception: they install a small root, and take it away again.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
 from knobctl.commands import options
-from knobctl.commands.edge import answer, guarded, put, say
+from knobctl.commands.edge import agreed, answer, confirm, guarded, put, say
 from knobctl.doctor import examine
-from knobctl.errors import UsageError
+from knobctl.errors import ConsentMissing, UsageError
 from knobctl.knobs import Knob, KnobState, UnknownKnob
+from knobctl.persist import installing
 from knobctl.report.knob_view import describe_knob, describe_knobs
 from knobctl.strategist.files import playbooks
 from knobctl.target.local import LocalTarget
@@ -86,12 +91,27 @@ def workloads_command(as_json: bool) -> int:
 
 
 @click.command("doctor")
+@click.option("--fix", is_flag=True, help="Install what lets a user tune without a password, asking for each part.")
+@click.option("--remove", is_flag=True, help="Take away what --fix installed.")
+@click.option("--user", metavar="NAME", help="Who gets the sudo rule of --fix; who called sudo when left out.")
+@click.option("--yes", "-y", is_flag=True, help="Confirm every part of --fix or --remove in advance.")
+@click.option("--root", default="/", hidden=True, help="Folder that stands for / (for tests).")
 @options.workdir
 @options.as_json
 @guarded
-def doctor_command(workdir: str, as_json: bool) -> int:
-    """Check tools, permissions, other tuners and sources of noise, with what to do about each."""
-    findings = examine(LocalTarget(base=workdir), workdir)
+def doctor_command(fix: bool, remove: bool, user: str | None, yes: bool, root: str, workdir: str, as_json: bool) -> int:
+    """Check tools, permissions, other tuners and sources of noise, with what to do about each.
+
+    With --fix it installs, as root and after asking for each: the agent as a file that only root can change, a sudo
+    rule that lets one user start it without a password, and a timer that restores after a run that was cut off.
+    """
+    if (fix and remove) or (user is not None and not fix):
+        raise UsageError("--fix and --remove exclude each other, and --user belongs to --fix", "Leave one out.")
+    if fix:
+        return _fix(user, yes, root, as_json)
+    if remove:
+        return _remove(yes, root, as_json)
+    findings = examine(LocalTarget(base=workdir, root=root), workdir)
     if as_json:
         put([finding.to_dict() for finding in findings])
     else:
@@ -101,6 +121,51 @@ def doctor_command(workdir: str, as_json: bool) -> int:
             if finding.advice:
                 answer(f"        -> {finding.advice}")
     return 1 if any(finding.level == "problem" for finding in findings) else 0
+
+
+def _fix(user: str | None, yes: bool, root: str, as_json: bool) -> int:
+    plan = installing.plan_fix(installing.invoking_user(user, os.environ), root)
+    for note in plan.notes:
+        say(note)
+    for path in plan.there:
+        say(f"{path} is there already, as it should be")
+    written: list[str] = []
+    for step in plan.steps:
+        say(f"\n{step.meaning}")
+        for file in step.files:
+            say(f"\n{file.path} (root, mode {file.mode:04o}):\n{file.shown.rstrip()}")
+        for command in step.commands:
+            say(f"then: {' '.join(command)}")
+        if agreed(step.question, yes=yes):
+            installing.carry_out(step, root)
+            written += [file.path for file in step.files]
+        elif step.name == "agent":
+            break  # the rest is of no use without it
+    for path in written:
+        say(f"wrote {path}")
+    if plan.steps and not written:
+        raise ConsentMissing("not confirmed, nothing was changed")
+    say("Take it away again with: knobctl doctor --remove" if written else "nothing to do")
+    if as_json:
+        put({"success": True, "written": written, "there": list(plan.there), "notes": list(plan.notes)})
+    return 0
+
+
+def _remove(yes: bool, root: str, as_json: bool) -> int:
+    removal = installing.plan_removal(root)
+    for command in removal.commands:
+        say(f"first: {' '.join(command)}")
+    for path in removal.files:
+        say(f"delete {path}")
+    for command in removal.after:
+        say(f"then: {' '.join(command)}")
+    if removal.files:
+        confirm("Remove it?", yes=yes)
+        installing.carry_out_removal(removal, root)
+    say("removed" if removal.files else "nothing is installed")
+    if as_json:
+        put({"success": True, "removed": list(removal.files)})
+    return 0
 
 
 def _document(knob: Knob, state: KnobState, quantities: dict[str, int]) -> dict[str, Any]:

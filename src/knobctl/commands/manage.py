@@ -12,8 +12,11 @@ import click
 from knobctl.agent.places import Places
 from knobctl.commands import options
 from knobctl.commands.edge import answer, confirm, guarded, put, say
+from knobctl.errors import KnobctlError, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import (
+    AUTO,
+    WAYS,
     carry_out,
     carry_out_rollback,
     describe_preview,
@@ -21,7 +24,9 @@ from knobctl.persist import (
     knob_restores,
     plan_apply,
     plan_rollback,
+    preview_document,
     require_complete,
+    require_lasting,
 )
 from knobctl.report.conversation_view import conversation_document, describe_conversation
 from knobctl.report.session_view import session_line
@@ -37,27 +42,32 @@ SESSION = click.argument("session", default="last", metavar="[SESSION]")
 @click.command("apply")
 @SESSION
 @options.yes
+@click.option(
+    "--via", type=click.Choice([AUTO, *WAYS]), default=AUTO, show_default=True,
+    help="sysctl.d: drop-ins that are read at boot. tuned: a TuneD profile that includes the active one. "
+         "auto: tuned where TuneD is in charge.",
+)  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and stop.")
 @options.workdir
 @options.as_json
 @guarded
-def apply_command(session: str, yes: bool, dry_run: bool, workdir: str, as_json: bool) -> int:
-    """Make a session's verified change permanent: live now, and in drop-ins for the next boot.
+def apply_command(session: str, yes: bool, via: str, dry_run: bool, workdir: str, as_json: bool) -> int:
+    """Make a session's verified change permanent: live now, and at every boot.
+
+    Refused when another file of this machine would win over it.
 
     SESSION is its id, a unique beginning of it, or `last`.
     """
     with Store() as store:
         record = store.session(session)
     target = LocalTarget(base=workdir)
-    preview = plan_apply(record, target)
+    preview = plan_apply(record, target, via)
     say("\n".join(describe_preview(preview)))
-    conflicts = [conflict.sentence for conflict in preview.conflicts]
+    if dry_run and as_json:
+        put({"dry_run": True, **preview_document(preview)})
+        return UsageError.exit_code if preview.losing else 0
+    require_lasting(preview)
     if dry_run:
-        for path, text in preview.files:
-            say(f"{path}:\n{text}")
-        if as_json:
-            put({"dry_run": True, "session_id": record.id, "values": preview.values, "files": dict(preview.files),
-                 "conflicts": conflicts})  # fmt: skip
         return 0
     confirm("Set these values now and at every boot?", yes=yes)
     applied = carry_out(preview, target)
@@ -65,8 +75,9 @@ def apply_command(session: str, yes: bool, dry_run: bool, workdir: str, as_json:
         say(f"wrote {path}")
     say("live values set and read back. Undo with: knobctl rollback")
     if as_json:
-        put({"success": True, "session_id": record.id, "values": dict(applied.values), "files": list(applied.files),
-             "conflicts": conflicts})  # fmt: skip
+        put(
+            {"success": True, **preview_document(preview), "values": dict(applied.values), "files": list(applied.files)}
+        )
     return 0
 
 
@@ -75,7 +86,7 @@ def apply_command(session: str, yes: bool, dry_run: bool, workdir: str, as_json:
 @options.as_json
 @guarded
 def rollback_command(yes: bool, as_json: bool) -> int:
-    """Undo the last apply: live values and drop-ins are as they were before it."""
+    """Undo the last apply: live values, files and TuneD's profile are as they were before it."""
     target = LocalTarget()
     last = plan_rollback(target)
     say(f"Undo what session {last.session} applied on {last.date}:")
@@ -185,6 +196,18 @@ def report_command(session: str, verbose: int, as_json: bool) -> int:
     if verbose and conversation is not None:
         answer(f"\n{describe_conversation(conversation)}")
     return 0
+
+
+def finish_interrupted_run() -> None:
+    """Puts back what a run left that was cut off with its guards, and says so. Never keeps a command from its work."""
+    say("an earlier run was cut off; putting back what it left")
+    try:
+        record = LocalTarget().recover("found by the next start of knobctl")
+        knobs = knob_restores(record["knobs"]) if record else ()
+        _show_restore(knobs)
+        require_complete(knobs)
+    except KnobctlError as error:
+        say(f"knobctl: {error.message}\n  hint: {error.hint}")
 
 
 def _show_restore(knobs: Sequence[KnobRestore]) -> None:

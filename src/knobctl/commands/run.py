@@ -32,6 +32,7 @@ from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
+from knobctl.target.text import clean
 
 
 @click.command("tune")
@@ -227,8 +228,13 @@ def _with_its_secrets(plan: TuningPlan, typed: str | None) -> TuningPlan:
     """The plan of a record with its command as it ran: what was masked in it has to be typed again.
 
     Raises:
-        UsageError: It was not typed.
+        UsageError: It was not typed, or the command before each trial, which nobody types, holds what was masked.
     """
+    if MASK in (plan.reset_command or ""):
+        raise UsageError(
+            f"the record keeps no passwords and keys, and the session's reset_command holds one: {plan.reset_command}",
+            "Run its plan again from a file: knobctl run PLAN.json.",
+        )
     if MASK not in plan.benchmark_command:
         return plan
     if typed is None or mask_secrets(typed.strip()) != mask_secrets(plan.benchmark_command):
@@ -268,9 +274,10 @@ def _validated(plan: TuningPlan, target: Target, consent: Consent, given: dict[s
         if not interactive() or given["dry_run"]:
             raise
         say(missing.message)
-        say(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
+        # Shown whole, passwords too: nobody can agree to exactly what they do not see.
+        click.echo(clean(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}"), err=True)
         if plan.reset_command:
-            say(f"and before each trial:\n  {plan.reset_command}")
+            click.echo(clean(f"and before each trial:\n  {plan.reset_command}"), err=True)
         confirm("Run exactly this?", yes=False)
         agreed = Consent(command=plan.benchmark_command, knobs=consent.knobs, reset_command=plan.reset_command)
         return pipeline.validate(plan, target, agreed)

@@ -10,13 +10,18 @@ from knobctl.agent.kernel import Kernel
 from knobctl.agent.places import Places, check_permission, take_lock
 from knobctl.agent.protocol import BAD_REQUEST, FAILED, RESTORE_INCOMPLETE, AgentError, decode, encode
 from knobctl.permanent.apply import apply, rollback
+from knobctl.permanent.tuned import SWITCH_SECONDS, Tuned
+from knobctl.permanent.ways import SYSCTL_D
 
 
 def main() -> int:
     """Parses the command line and serves until the input ends."""
     parser = argparse.ArgumentParser(prog="knobctl-permanent", description="Makes knobs permanent, as root.")
     parser.add_argument("--root", default="/", help="folder that holds proc, sys, etc, var and run (for tests)")
-    places = Places(parser.parse_args().root)
+    parser.add_argument("--patience", type=float, default=SWITCH_SECONDS, help="seconds for TuneD (for tests)")
+    options = parser.parse_args()
+    places = Places(options.root)
+    tuned = Tuned(options.root, options.patience)
     try:
         lock = places.prepare()
     except OSError as error:
@@ -27,7 +32,7 @@ def main() -> int:
         try:
             request = decode(line)
             number = request.get("id")
-            answer = {"ok": True, **_carry_out(request, places, lock)}
+            answer = {"ok": True, **_carry_out(request, places, tuned, lock)}
         except AgentError as error:
             answer = {"ok": False, "code": error.code, "message": error.message, "hint": error.hint}
         except (KeyError, TypeError, ValueError, OSError) as error:
@@ -37,7 +42,7 @@ def main() -> int:
     return 0
 
 
-def _carry_out(request: Dict[str, Any], places: Places, lock: int) -> Dict[str, Any]:
+def _carry_out(request: Dict[str, Any], places: Places, tuned: Tuned, lock: int) -> Dict[str, Any]:
     operation = request.get("op")
     if operation == "ping":
         return {}
@@ -51,9 +56,13 @@ def _carry_out(request: Dict[str, Any], places: Places, lock: int) -> Dict[str, 
         )
     kernel = Kernel(carried(), places.root, str(request.get("base", "/")))
     if operation == "rollback":
-        return rollback(kernel, places)
-    values = {kernel.tunable(name): value for name, value in request["values"].items()}
-    return apply(kernel, places, values, str(request["session"]), str(request["date"]))
+        return rollback(kernel, places, tuned)
+    wanted = request["values"]
+    if not isinstance(wanted, dict):
+        raise AgentError(BAD_REQUEST, "values that are no object")
+    values = {kernel.tunable(name): value for name, value in wanted.items()}
+    via = str(request.get("via", SYSCTL_D))
+    return apply(kernel, places, values, str(request["session"]), str(request["date"]), via, tuned)
 
 
 if __name__ == "__main__":

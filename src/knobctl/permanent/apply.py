@@ -1,19 +1,24 @@
 """``apply`` and ``rollback``: making proven values permanent, and undoing exactly that.
 
-What was replaced is on the disk before anything changes: the live values found and the previous text of both drop-ins.
-Applies stack: each rollback undoes the last one.
+What was replaced is on the disk before anything changes: the live values found, the previous text of every file that
+will be written, and what TuneD was doing. Applies stack: each rollback undoes the last one.
 """
 
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional
 
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
-from knobctl.agent.places import Places, delete, read_json, write_atomically
-from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, WRITE_FAILED, AgentError, encode
-from knobctl.agent.restore import restore
+from knobctl.agent.places import Places, delete, write_atomically
+from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, RESTORE_INCOMPLETE, WRITE_FAILED, AgentError, encode
+from knobctl.agent.restore import back, restore
 from knobctl.knobs import Knob, Value, codec
-from knobctl.permanent.dropin import PROC, SYSCTL_FILE, TMPFILES_FILE, sysctl_text, tmpfiles_text
+from knobctl.permanent.tuned import ACTIVE_FILE, MODE_FILE, PROFILE, Tuned
+from knobctl.permanent.undo import Undone, in_words, text_of, undo
+from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, obstacle, stack_of, texts
+
+UNCHANGED = "Nothing was changed."
+BACK = "its files and the values are as they were, but what it has loaded is not known"
 
 
 def apply(
@@ -22,78 +27,106 @@ def apply(
     knobs: Mapping[Knob, Value],
     session: str,
     date: str,
+    via: str = SYSCTL_D,
+    tuned: Optional[Tuned] = None,
 ) -> Dict[str, Any]:
-    """Sets values live, reads them back, and writes the drop-ins that set them at boot.
+    """Sets values live, reads them back, and writes what sets them at every boot.
 
     Args:
         kernel: The machine.
-        places: Where drop-ins and records are.
+        places: Where records are.
         knobs: What to set.
         session: Session that proved the values.
-        date: For the drop-in's header.
+        date: For the header of the files.
+        via: One of :data:`knobctl.permanent.ways.WAYS`.
+        tuned: This machine's TuneD.
 
     Returns:
-        The record: ``values``, ``found`` (text per file), ``settings`` (text per file now), ``files`` (drop-ins).
+        The record: ``via``, ``values``, ``found`` (text per file), ``settings`` (text per file now), ``files`` (what
+        was written).
 
     Raises:
-        AgentError: A value was refused or a file could not be written; then everything is as it was.
+        AgentError: A value was refused, a file could not be written, or TuneD did not do it; then everything is as it
+            was, or the error is ``RESTORE_INCOMPLETE``.
     """
-    quantities = kernel.quantities()
-    for knob, value in knobs.items():
-        if not knob.allows(value, quantities):
-            raise AgentError(BAD_REQUEST, "%s = %r is outside its safe range" % (knob.name, value))
-        if not kernel.files(knob):
-            raise AgentError(BAD_REQUEST, "%s is absent on this machine" % knob.name)
-    stack = _stack(places)
+    tuned = tuned or Tuned(places.root)
+    _check(kernel, knobs)
+    stack = stack_of(places)
+    message, hint = obstacle(via, stack, tuned)
+    if message:
+        raise AgentError(BAD_REQUEST, message, hint)
     history = _look(kernel, list(knobs))
+    written = [tuned.real(path) for path in files_of(via, tuned)]
     entry: Dict[str, Any] = {
         "session": session,
         "date": date,
+        "via": via,
+        "complete": False,
         "values": {knob.name: value for knob, value in knobs.items()},
         "own": [path for knob in knobs for path in kernel.files(knob)],
         "found": [{"path": file.path, "text": file.found, "active": file.active} for file in history.files.values()],
         "settings": {},
-        "files": [{"path": path, "previous": _text(path)} for path in _files(places)],
+        "files": [{"path": path, "previous": text_of(path)} for path in written],
+        "made": _missing_folders(written),
+        "tuned": _profile_of(tuned),
     }
     try:
         _keep(places, [*stack, entry])
         entry["settings"] = _set(kernel, history, knobs)
+        if via == TUNED:
+            restore(kernel, history)  # so that what TuneD finds, and gives back when it is told to, is not ours
+        for path, text in texts([*stack, entry], tuned).items():
+            write_atomically(tuned.real(path), text)
+        if via == TUNED:
+            tuned.switch([PROFILE])
+            entry["settings"] = _read_back(kernel, entry)
+        entry["complete"] = True
         _keep(places, [*stack, entry])
-        _write_dropins(places, [*stack, entry])
-    except (OSError, AgentError) as error:
-        _undo(kernel, places, history, entry)
-        _keep(places, stack)
-        if isinstance(error, AgentError):
-            raise
-        raise AgentError(
-            NO_SPACE, "cannot write %s: %s" % (error.filename, explain(error)), "Nothing was changed."
-        ) from None
-    return {**entry, "files": [file["path"] for file in entry["files"] if _text(file["path"]) is not None]}
+    except (OSError, ValueError, AgentError) as error:
+        raise _failed(error, places, stack, undo(kernel, history, {**entry, "complete": False}, tuned)) from None
+    return {**entry, "files": [path for path in written if text_of(path) is not None]}
 
 
-def rollback(kernel: Kernel, places: Places) -> Dict[str, Any]:
-    """Undoes the last apply: the live values and the drop-ins that were there before it.
+def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> Dict[str, Any]:
+    """Undoes the last apply: the live values, the files and the active profile that were there before it.
 
     Returns:
-        ``session``, ``values`` and ``knobs``, a restore report: a value that somebody changed since is left alone.
+        ``session``, ``values`` and ``knobs``, a restore report: a value that somebody changed since is left alone, and
+        so is a profile that somebody chose since.
 
     Raises:
-        AgentError: Nothing is applied.
+        AgentError: Nothing is applied; or ``RESTORE_INCOMPLETE``: a file could not be put back, and the rollback can be
+            repeated, or TuneD could not be told.
     """
-    stack = _stack(places)
+    tuned = tuned or Tuned(places.root)
+    stack = stack_of(places)
     if not stack:
         raise AgentError(BAD_REQUEST, "nothing is applied", "See `knobctl status`.")
     entry = stack.pop()
     history = History()
     for found in entry["found"]:
         seen = entry["settings"].get(found["path"], found["text"])
-        history.files[found["path"]] = FileHistory(found["path"], found["text"], found["active"], seen)
+        unsure = not entry.get("complete", True)
+        history.files[found["path"]] = FileHistory(found["path"], found["text"], found["active"], seen, unsure)
+    undone = undo(kernel, history, entry, tuned)
+    if undone.stuck:
+        raise AgentError(RESTORE_INCOMPLETE, "; ".join(undone.stuck), "Mend that, then run `knobctl rollback` again.")
     try:
-        report = _undo(kernel, places, history, entry)
         _keep(places, stack)
     except OSError as error:
-        raise AgentError(NO_SPACE, "cannot write %s: %s" % (error.filename, explain(error))) from None
-    return {"session": entry["session"], "values": entry["values"], "knobs": report}
+        raise AgentError(NO_SPACE, in_words(error)) from None
+    if undone.doubt:
+        raise AgentError(RESTORE_INCOMPLETE, "%s; %s" % (undone.doubt, BACK), undone.hint)
+    return {"session": entry["session"], "values": entry["values"], "knobs": undone.report}
+
+
+def _check(kernel: Kernel, knobs: Mapping[Knob, Value]) -> None:
+    quantities = kernel.quantities()
+    for knob, value in knobs.items():
+        if not knob.allows(value, quantities):
+            raise AgentError(BAD_REQUEST, "%s = %r is outside its safe range" % (knob.name, value))
+        if not kernel.files(knob):
+            raise AgentError(BAD_REQUEST, "%s is absent on this machine" % knob.name)
 
 
 def _look(kernel: Kernel, knobs: List[Knob]) -> History:
@@ -113,15 +146,16 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
 
 def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[str, str]:
     moved = {name for knob in knobs for name in knob.affects}
+    for file in history.files.values():
+        file.pending = True  # the kernel moves neighbours by itself
     for knob, value in sorted(knobs.items(), key=lambda pair: pair[0].name in moved):
         for path in kernel.files(knob):
-            history.files[path].pending = True
             try:
                 kernel.write(path, codec.render(knob, value, kernel.read(path)))
             except OSError as error:
                 raise AgentError(
                     WRITE_FAILED, "the kernel refused %s = %s: %s" % (knob.name, value, explain(error)),
-                    "Nothing was changed.",
+                    UNCHANGED,
                 ) from None  # fmt: skip
         held = kernel.value(knob)
         close = isinstance(held, int) and isinstance(value, int) and abs(held - value) < max(1, knob.step)
@@ -129,41 +163,53 @@ def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[
             raise AgentError(
                 WRITE_FAILED,
                 "wrote %s = %s, but the kernel holds %s" % (knob.name, value, held),
-                "Nothing was changed.",
+                UNCHANGED,
             )
     return {path: codec.settable(kernel.read(path)) for path in history.files}
 
 
-def _write_dropins(places: Places, stack: List[Dict[str, Any]]) -> None:
-    merged: Dict[str, str] = {}
-    for entry in stack:
-        merged.update({path: text for path, text in entry["settings"].items() if path in entry["own"]})
-    last = stack[-1]
-    proc = {path: text for path, text in merged.items() if path.startswith(PROC)}
-    rest = {path: text for path, text in merged.items() if path not in proc}
-    texts = sysctl_text(proc, last["session"], last["date"]), tmpfiles_text(rest, last["session"], last["date"])
-    for file, text in zip(_files(places), texts):
-        if text:
-            write_atomically(file, text)
+def _read_back(kernel: Kernel, entry: Dict[str, Any]) -> Dict[str, str]:
+    """What the files hold after TuneD's switch, which must be what was proven."""
+    for path in entry["own"]:
+        text = codec.settable(kernel.read(path))
+        if not codec.same(text, entry["settings"][path]):
+            raise AgentError(
+                WRITE_FAILED,
+                "TuneD's profile %s leaves %s at %s, not at %s" % (PROFILE, path, text, entry["settings"][path]),
+                "Something that TuneD does after it wins over the profile: see /var/log/tuned/tuned.log.",
+            )
+    return {path: codec.settable(kernel.read(path)) for path in entry["settings"]}
 
 
-def _undo(kernel: Kernel, places: Places, history: History, entry: Dict[str, Any]) -> List[Dict[str, Any]]:
-    report = restore(kernel, history)
-    for file in entry["files"]:
-        if file["previous"] is None:
-            delete(file["path"])
-        elif file["previous"] != _text(file["path"]):
-            write_atomically(file["path"], file["previous"])
-    return report
+def _profile_of(tuned: Tuned) -> Dict[str, Any]:
+    texts = {path: tuned.text(path) for path in (ACTIVE_FILE, MODE_FILE)}
+    return {"profiles": list(tuned.active()), "automatic": tuned.automatic(), "texts": texts}
 
 
-def _files(places: Places) -> Tuple[str, str]:
-    return os.path.join(places.root, SYSCTL_FILE[1:]), os.path.join(places.root, TMPFILES_FILE[1:])
+def _failed(error: Exception, places: Places, stack: List[Dict[str, Any]], undone: Undone) -> AgentError:
+    """The error of an apply that was undone."""
+    words = error.message if isinstance(error, AgentError) else in_words(error)
+    if undone.stuck or not back(undone.report):  # the record stays, and `knobctl rollback` goes on
+        what = "; ".join([words, "and not everything is back", *undone.stuck])
+        return AgentError(RESTORE_INCOMPLETE, what, undone.hint or "Mend that, then run `knobctl rollback`.")
+    if stack_of(places) != stack:
+        _keep(places, stack)
+    if undone.doubt:
+        return AgentError(RESTORE_INCOMPLETE, "%s; then %s; %s" % (words, undone.doubt, BACK), undone.hint)
+    if isinstance(error, AgentError):
+        return AgentError(error.code, words, error.hint or UNCHANGED)
+    return AgentError(NO_SPACE if isinstance(error, OSError) else BAD_REQUEST, words, UNCHANGED)
 
 
-def _stack(places: Places) -> List[Dict[str, Any]]:
-    document = read_json(places.applied)
-    return list(document["stack"]) if document else []
+def _missing_folders(paths: List[str]) -> List[str]:
+    """Folders that have to be made for these files, the innermost first."""
+    missing = set()
+    for path in paths:
+        folder = os.path.dirname(path)
+        while not os.path.exists(folder):
+            missing.add(folder)
+            folder = os.path.dirname(folder)
+    return sorted(missing, key=len, reverse=True)
 
 
 def _keep(places: Places, stack: List[Dict[str, Any]]) -> None:
@@ -171,11 +217,3 @@ def _keep(places: Places, stack: List[Dict[str, Any]]) -> None:
         write_atomically(places.applied, encode({"stack": stack}).decode("ascii"))
     else:
         delete(places.applied)
-
-
-def _text(path: str) -> Optional[str]:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return handle.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None

@@ -1,12 +1,13 @@
 """Kernel files and their texts in, the text of the files that set them at every boot out. Writes nothing.
 
 ``/etc/sysctl.d/90-knobctl.conf`` for what is below ``/proc/sys`` (sysctl.d(5)), ``/etc/tmpfiles.d/knobctl.conf`` for
-what is below ``/sys`` (tmpfiles.d(5), type ``w``). The kernel reads whole files, so a field of a vector becomes the
-whole vector.
+what is below ``/sys`` (tmpfiles.d(5), type ``w``); or one TuneD profile for both (tuned.conf(5)). The kernel reads
+whole files, so a field of a vector becomes the whole vector.
 """
 
+import re
 import shlex
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from knobctl.knobs.codec import render, settable
 from knobctl.knobs.knob import Knob, KnobState, Value
@@ -15,6 +16,8 @@ SYSCTL_FILE = "/etc/sysctl.d/90-knobctl.conf"
 TMPFILES_FILE = "/etc/tmpfiles.d/knobctl.conf"
 
 PROC = "/proc/sys/"
+_PLAIN_IN_A_PROFILE = re.compile(r"[\w./:,+-][\w./:,+ -]*")
+"""No comment, variable, quotation mark or assignment modifier of TuneD's begins anywhere in it."""
 
 
 def settings(changes: Sequence[Tuple[Knob, Value]], states: Mapping[str, KnobState]) -> Dict[str, str]:
@@ -69,6 +72,25 @@ def tmpfiles_text(settings: Mapping[str, str], session: str, date: str) -> str:
     return _with_header(lines, session, date)
 
 
+def tuned_text(settings: Mapping[str, str], include: Sequence[str], session: str, date: str) -> str:
+    """The TuneD profile that sets ``{"/proc/sys/vm/swappiness": "10", "/sys/...": "256"}`` on top of other profiles.
+
+    Raises:
+        ValueError: Something is not one line of text, or TuneD would read it as more than text.
+    """
+    sections: Dict[str, List[str]] = {"sysctl": [], "sysfs": []}
+    for path, text in settings.items():
+        proc = path.startswith(PROC)
+        # Dots separate and a dot inside a name is a slash there, whatever comes first.
+        name = path[len(PROC) :].translate(str.maketrans("./", "/.")) if proc else path
+        sections["sysctl" if proc else "sysfs"].append("%s=%s" % (_plain(name), _plain(text)))
+    lines = ["[main]", "summary=Proven by knobctl on this machine"]
+    lines += ["include=%s" % ",".join(include)] if include else []
+    for section, entries in sections.items():
+        lines += ["", "[%s]" % section, *entries] if entries else []
+    return _with_header(lines, session, date) if settings else ""
+
+
 def sysctl_key(path: str) -> str:
     """Name of a file below ``/proc/sys`` as sysctl writes it: with dots, or with slashes when a part has a dot."""
     name = path[len(PROC) :]
@@ -88,6 +110,12 @@ def _with_header(lines: Sequence[str], session: str, date: str) -> str:
 def _quoted(path: str) -> str:
     path = path.replace("%", "%%")
     return '"%s"' % path if " " in path else path
+
+
+def _plain(text: str) -> str:
+    if not _PLAIN_IN_A_PROFILE.fullmatch(text):
+        raise ValueError("%r is not plain text for a TuneD profile" % text)
+    return text
 
 
 def _line(text: str) -> str:

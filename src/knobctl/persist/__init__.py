@@ -1,31 +1,41 @@
 """A verified configuration in, a permanent change of this machine out, and the way back from it."""
 
 from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from knobctl.permanent.ways import WAYS
 from knobctl.persist.applying import (
     Applied,
-    ApplyPreview,
     RolledBack,
-    ValueChange,
     applied_here,
     carry_out,
     carry_out_rollback,
-    describe_preview,
     describe_restore,
     knob_restores,
-    plan_apply,
     plan_rollback,
     require_complete,
 )
-from knobctl.persist.conflicts import Conflict, Scan, Unreadable, find_conflicts
-from knobctl.persist.dropin import DropIn, drop_in
+from knobctl.persist.conflict import Conflict, Order, Scan, Unreadable
+from knobctl.persist.conflicts import find_conflicts
+from knobctl.persist.preview import (
+    AUTO,
+    ApplyPreview,
+    FileChange,
+    ValueChange,
+    describe_preview,
+    plan_apply,
+    preview_document,
+    require_lasting,
+)
 
 __all__ = [
+    "AUTO",
     "SYSCTL_FILE",
     "TMPFILES_FILE",
+    "WAYS",
     "Applied",
     "ApplyPreview",
     "Conflict",
-    "DropIn",
+    "FileChange",
+    "Order",
     "RolledBack",
     "Scan",
     "Unreadable",
@@ -35,10 +45,11 @@ __all__ = [
     "carry_out_rollback",
     "describe_preview",
     "describe_restore",
-    "drop_in",
     "find_conflicts",
     "knob_restores",
     "plan_apply",
     "plan_rollback",
+    "preview_document",
     "require_complete",
+    "require_lasting",
 ]

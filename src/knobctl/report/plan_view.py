@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from knobctl.report.wording import SIMULATED, assignments, better, columns, duration, one_line
@@ -41,7 +42,7 @@ def describe_plan(
         f"  metric   {one_line(objective.name, 100)} ({_unit(objective.unit)}{better(objective.direction)})",
     ]
     if plan.command.reset_argv:
-        lines.append(f"  reset    {one_line(' '.join(plan.command.reset_argv), 4000)} (before each trial)")
+        lines.append(f"  reset    {one_line(shlex.join(plan.command.reset_argv), 4000)} (before each trial)")
     for guardrail in plan.guardrails:
         tolerance = f"at most {guardrail.tolerance_percent:g} % worse"
         lines.append(f"  guard    {one_line(guardrail.metric.name, 100)}, {tolerance}")

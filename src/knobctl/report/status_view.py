@@ -13,6 +13,8 @@ from knobctl.persist import Applied, applied_here
 from knobctl.target.local import LocalTarget
 from knobctl.target.text import clean
 
+WAYS = {"sysctl.d": "sysctl.d", "tuned": "TuneD"}
+
 
 @dataclass(frozen=True)
 class StatusRecord:
@@ -47,7 +49,13 @@ class StatusRecord:
             "interrupted": self.interrupted,
             "last_run": self.last_run,
             "applied": [
-                {"session_id": entry.session, "date": entry.date, "values": dict(entry.values)}
+                {
+                    "session_id": entry.session,
+                    "date": entry.date,
+                    "via": entry.via,
+                    "complete": entry.complete,
+                    "values": dict(entry.values),
+                }
                 for entry in self.applied
             ],
             "holds": self.holds,
@@ -82,7 +90,9 @@ def describe_status(record: StatusRecord) -> list[str]:
     if not record.applied:
         lines.append("nothing is applied")
     for entry in record.applied:
-        lines.append(f"applied on {entry.date} from session {entry.session}:")
+        lines.append(f"applied on {entry.date} from session {entry.session}, by way of {WAYS[entry.via]}:")
+        if not entry.complete:
+            lines.append("  ! this apply was cut off: knobctl rollback")
         for name, value in entry.values.items():
             now = record.now[name]
             held = "holds" if now == value else f"! is {now} now, somebody changed it"

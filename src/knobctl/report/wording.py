@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len
 
 from knobctl.knobs import Value
+from knobctl.store.masking import mask_secrets
 from knobctl.target.text import clean
 
 SIMULATED = "SIMULATED"
@@ -15,8 +16,8 @@ SIMULATED = "SIMULATED"
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Foreign text on one line, without control characters, at most ``limit`` characters long."""
-    line = " ".join(clean(text).split())
+    """Foreign text on one line, without control characters, keys and passwords, at most ``limit`` characters long."""
+    line = " ".join(mask_secrets(clean(text)).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 

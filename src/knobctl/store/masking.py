@@ -7,6 +7,8 @@ masked is only what is shown and kept: a benchmark gets the words that its user 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 MASK = "***"
 
@@ -17,7 +19,7 @@ _KEYS = re.compile(
     r"[A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])"
     r"|eyJ[A-Za-z0-9_-]{8,4000}\.[A-Za-z0-9_-]{8,8000}\.[A-Za-z0-9_-]{8,2000})"
 )
-_PRIVATE = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^-]{1,20000}")
+_PRIVATE = re.compile(r"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----)[^-\"]{1,20000}")
 _BEARER = re.compile(r"(?i)\b(bearer[ \t]{1,8})[A-Za-z0-9._~+/-]{8,}=*")
 _HEADER = re.compile(
     r"(?i)((?<![A-Za-z0-9-])(?:(?:proxy-)?authorization|(?:set-)?cookie"
@@ -47,10 +49,10 @@ _OPTION = re.compile(
     r"(?!(?:is|was|are|has|and|or|needs?|takes?|must|may|cannot|for|in|of|to|with)\b)"  # a sentence about the option
     r"(?:(['\"])[^'\"\\\n]{1,4000}\2|[^\s'\"=:-][^\s'\"\\]{0,4000})"
 )
-_USER_AND_PASSWORD = re.compile(
-    r"((?<![\w-])(?:-[AaPuU]|--(?:user|proxy-user|auth|basic))[ =]{0,2}['\"]?"
-    r"[^\s:/'\"-][^\s:/'\"]{0,100}:)(?!//)[^\s'\"\\]{1,256}"
-)
+_LOGIN = r"(?<![\w-])(?:-[AaPuU]|--(?:user|proxy-user|auth|basic))[ =]{0,2}"
+_USER = r"[^\s:/'\"-][^\s:/'\"]{0,100}:(?!//)"
+_QUOTED_LOGIN = re.compile(rf"({_LOGIN}(['\"]){_USER})[^'\"\\\n]{{1,256}}(?=\2)")
+_USER_AND_PASSWORD = re.compile(rf"({_LOGIN}{_USER})[^\s'\"\\]{{1,256}}")
 _OF_A_PROGRAM = re.compile(
     r"((?:\bredis-(?:cli|benchmark)\b[^\n]{0,120}?[ \t]-a[ \t]{0,4}"
     r"|\b(?:mysql|mariadb)[a-z]{0,10}+(?![a-z-])[^\n]{0,120}?[ \t]-p"
@@ -79,8 +81,20 @@ def mask_secrets(text: str) -> str:
     text = _SPACED.sub(rf"\1{MASK}", text)
     text = _QUERY.sub(rf"\1{MASK}", text)
     text = _OPTION.sub(_option, text)
+    text = _QUOTED_LOGIN.sub(rf"\1{MASK}", text)
     text = _USER_AND_PASSWORD.sub(rf"\1{MASK}", text)
     return _OF_A_PROGRAM.sub(rf"\1{MASK}", text)
+
+
+def mask_document(value: Any) -> Any:
+    """The same plain JSON types with every text in them masked; names of keys and numbers stay."""
+    if isinstance(value, str):
+        return mask_secrets(value)
+    if isinstance(value, Mapping):
+        return {name: mask_document(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_document(each) for each in value]
+    return value
 
 
 def _option(match: re.Match[str]) -> str:

@@ -38,7 +38,7 @@ from knobctl.plan import TuningPlan
 from knobctl.state import state_folder
 from knobctl.store.conversations import Conversations
 from knobctl.store.database import connect, insert, rows, storable, translated
-from knobctl.store.masking import mask_secrets
+from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.store.process import Process
 from knobctl.store.records import ConversationRecord, SessionRecord, the_one
 from knobctl.store.result import Result
@@ -138,7 +138,7 @@ class Store:
             "created": now.isoformat(timespec="seconds"),
             "request": mask_secrets(request),
             "workload": plan.workload_name,
-            "plan": plan.to_json(),
+            "plan": _masked(plan).to_json(),
             "facts": _json(asdict(facts)),
             "target": target,
             "simulated": int(simulated),
@@ -179,7 +179,7 @@ class Store:
         with translated(self.path):
             self._connection.execute(
                 "UPDATE session SET status = ?, reason = ? WHERE id = ? AND status = 'running'",
-                (status, storable(reason), session),
+                (status, storable(mask_secrets(reason)), session),
             )
 
     def sessions(self, limit: int = 1000) -> tuple[SessionRecord, ...]:
@@ -346,6 +346,7 @@ class Store:
                 return  # it belongs to a conversation
             case TrialDone(trial=trial):
                 row = {field.name: getattr(trial, field.name) for field in fields(trial)}
+                row["failure"] = mask_secrets(row["failure"])
                 for name in ("configuration", "metrics", "machine", "samples"):
                     row[name] = _json(row[name])
                 insert(self._connection, "trial", {"session": session, **row})
@@ -392,7 +393,12 @@ class Store:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    return json.dumps(mask_document(value), separators=(",", ":"))
+
+
+def _masked(plan: TuningPlan) -> TuningPlan:
+    reset = plan.reset_command and mask_secrets(plan.reset_command)
+    return plan.model_copy(update={"benchmark_command": mask_secrets(plan.benchmark_command), "reset_command": reset})
 
 
 def _facts(document: Mapping[str, Any]) -> HostFacts:

@@ -7,11 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-TUNERS = {
-    "tuned": "tuned", "bpftune": "bpftune", "atuned": "A-Tune", "keentuned": "KeenTune", "oeaware": "oeAware",
-    "tlp": "TLP", "ktuned": "ktuned", "ksmtuned": "ksmtuned",
-}  # fmt: skip
-"""Process names of programs that write kernel settings by themselves."""
+from knobctl.target import tuners
 
 
 def collect(disk: str, root: str = "/") -> dict[str, Any]:
@@ -30,22 +26,8 @@ def collect(disk: str, root: str = "/") -> dict[str, Any]:
         "disk": disk,
         "disk_kind": _disk_kind(disk, root),
         "boot_id": _text(root, "proc/sys/kernel/random/boot_id"),
-        "tuners": running_tuners(root),
+        "tuners": [tuner.title for tuner in tuners.running(root) if tuner.owns],
     }
-
-
-def running_tuners(root: str = "/") -> list[str]:
-    """Programs that are running now and write kernel settings by themselves."""
-    found = set()
-    try:
-        pids = [entry.name for entry in Path(root, "proc").iterdir() if entry.name.isdigit()]
-    except OSError:
-        return []
-    for pid in pids:
-        name = _text(root, f"proc/{pid}/comm")
-        if name in TUNERS:
-            found.add(TUNERS[name])
-    return sorted(found)
 
 
 def _text(root: str, path: str) -> str:

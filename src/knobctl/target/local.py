@@ -51,15 +51,23 @@ class LocalTarget:
         root: Folder that holds ``proc``, ``sys``, ``etc``, ``var`` and ``run``; anything but ``/`` is for tests.
         patience: Seconds without a sign of life after which the agent is taken for dead; anything but its own choice
             is for tests.
+        limits: Stricter limits for the agent's health guard, by name, as in :class:`knobctl.agent.health.Guard`.
     """
 
     name = "local"
     simulated = False
 
-    def __init__(self, base: str = "/var/tmp", root: str = "/", patience: float | None = None) -> None:
+    def __init__(
+        self,
+        base: str = "/var/tmp",
+        root: str = "/",
+        patience: float | None = None,
+        limits: Mapping[str, float] | None = None,
+    ) -> None:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
         self._base = base
+        self._limits = dict(limits or {})
         self._options = [
             *(["--root", root] if root != "/" else []),
             *([f"--patience={patience:g}"] if patience is not None else []),
@@ -100,7 +108,7 @@ class LocalTarget:
         """Starts the agent, takes the lock, finishes what an interrupted run left, makes the work folder."""
         connection = self._connect(pack.AGENT)
         try:
-            answer = connection.call("open", session=session, base=self._base, knobs=list(names))
+            answer = connection.call("open", session=session, base=self._base, knobs=list(names), limits=self._limits)
         except BaseException:
             self._connection = None
             connection.close()
@@ -174,15 +182,15 @@ class LocalTarget:
         finally:
             connection.close()
 
-    def recover(self) -> Mapping[str, Any] | None:
+    def recover(self, reason: str = "asked for by `knobctl restore`") -> Mapping[str, Any] | None:
         """Finishes what an interrupted run left. Returns the record of what was done; None when there was nothing."""
-        record: Mapping[str, Any] | None = self._once(pack.AGENT, "recover")["record"]
+        record: Mapping[str, Any] | None = self._once(pack.AGENT, "recover", reason=reason)["record"]
         return record
 
-    def apply(self, session: str, date: str, values: Configuration) -> Mapping[str, Any]:
-        """Makes values permanent: live and in the drop-ins. Returns the agent's record of it."""
+    def apply(self, session: str, date: str, values: Configuration, via: str = "sysctl.d") -> Mapping[str, Any]:
+        """Makes values permanent: live and at every boot, by one of ``permanent.ways``. Returns the record of it."""
         answer: Mapping[str, Any] = self._once(
-            pack.PERMANENT, "apply", session=session, date=date, values=dict(values), base=self._base
+            pack.PERMANENT, "apply", session=session, date=date, values=dict(values), via=via, base=self._base
         )
         return answer
 
