@@ -234,11 +234,13 @@ class LocalTarget:
 
 
 def _may_run_installed_agent() -> bool:
-    return pack.installed_agent() is not None and _sudo_allows("-l", str(pack.INSTALLED_AGENT))
+    """It is started once without anything to do, because ``sudo -l`` also lists what would ask for a password."""
+    return pack.installed_agent() is not None and _sudo_allows(str(pack.INSTALLED_AGENT))
 
 
-def _sudo_allows(*words: str) -> bool:
-    return subprocess.run(["sudo", "-n", *words], capture_output=True, check=False).returncode == 0
+def _sudo_allows(program: str) -> bool:
+    asked = subprocess.run(["sudo", "-n", program], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return asked.returncode == 0
 
 
 def _report(knobs: Sequence[Mapping[str, Any]]) -> RestoreReport:
