@@ -7,10 +7,10 @@ ON_THE_KERNEL := $(BIN)/pytest -m "real_host and not long"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test coverage test-long test-llm check lint types contracts docs bench clean
+.PHONY: help setup demo test coverage test-long test-faults fuzz test-llm check lint types contracts docs bench clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## virtual environment and benchmark tools (quick when nothing changed)
 	@scripts/setup.sh
@@ -28,6 +28,12 @@ coverage: setup ## which lines the tests reach, in this process (80 percent at l
 
 test-long: setup ## the tests that take minutes each
 	$(BIN)/pytest -m long
+
+test-faults: setup ## 500 runs on this kernel, each struck by a random fault; writes docs/faults.md (about half an hour)
+	$(BIN)/python scripts/fault_campaign.py
+
+fuzz: setup ## hostile input for every reader and for the agent, for about ten minutes
+	HYPOTHESIS_PROFILE=campaign $(BIN)/pytest tests/fuzz tests/agent/test_machine.py -q -p no:cacheprovider
 
 test-llm: setup ## the strategist against the model server in KNOBCTL_LLM_BASE_URL
 	$(BIN)/python scripts/try_strategist.py
