@@ -72,7 +72,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Breaks real runs at random moments, and looks what is left of them.")
     parser.add_argument("--runs", type=int, help=f"how many runs ({RUNS}), or how many of each with --only (1)")
     parser.add_argument("--seed", type=int, default=SEED, help="source of every random choice")
-    parser.add_argument("--only", action="append", metavar="FAULT", help="this fault, or ONE+OTHER; can be repeated")
+    parser.add_argument("--only", action="append", metavar="FAULT", help="this fault, or FIRST+SECOND; can be repeated")
     parser.add_argument("--list", action="store_true", help="name the faults")
     parser.add_argument("--record", type=Path, help="keep every run in this file, and go on where it stops")
     parser.add_argument("--minutes", type=float, help="stop after this time")

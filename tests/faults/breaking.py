@@ -128,16 +128,17 @@ def _refusal(error: str, words: str) -> Fault:
         f"refuse-{error}", f"the kernel {words} ({error}) when the agent writes a file: once, twice, three times"
         + ("" if error == "EINTR" else ", or from then on"),
         "agent: a failed trial, or it writes again" + ("" if error == "EINTR" else "; from then on: the next start"),
-        refuse(error), traces=True, obstacle="" if shutil.which("strace") else "strace is missing here",
+        refuse(error), wants_run=True, traces=True, obstacle="" if shutil.which("strace") else "strace is missing here",
     )  # fmt: skip
 
 
 FAULTS = (
     Fault("close-requests", "the main program closes its pipe to the agent", AGENT_SEES_END, close_pipe(SIGUSR1),
-          doors=("program",)),
+          doors=("program",), needs="main", ends_run=True, wants_run=True),
     Fault("close-answers", "the main program closes its pipe from the agent",
-          "agent: it cannot answer, or its input has ended", close_pipe(SIGUSR2), doors=("program",)),
-    Fault("close-output", "nobody reads what the main program prints", "main program", close_output),
+          "agent: it cannot answer, or its input has ended", close_pipe(SIGUSR2), doors=("program",),
+          needs="main", wants_run=True),
+    Fault("close-output", "nobody reads what the main program prints", "main program", close_output, needs="main"),
     Fault("full-disk", "the disk of the journal becomes full",
           "agent: no write without a journal entry; it stops the run", fill_disk, disk="tmpfs",
           obstacle=can_make("tmpfs")),
@@ -147,7 +148,8 @@ FAULTS = (
     Fault("truncate-journal", "the journal is cut at a random byte", "agent, from memory; the run goes on",
           truncate_journal, damages_journal=True),
     Fault("truncate-journal-kill-main", "the journal is cut at a random byte, then `kill -9` of the main program",
-          "agent, from memory", truncate_journal_and_kill_main, damages_journal=True, kills=frozenset({"main"})),
+          "agent, from memory", truncate_journal_and_kill_main, damages_journal=True,
+          needs="main", kills=frozenset({"main"}), ends_run=True),
     Fault("flip-journal", "a random byte of the journal is changed", "agent, from memory; the run goes on", flip_byte,
           damages_journal=True),
     *(_refusal(error, words) for error, words in ERRORS.items()),

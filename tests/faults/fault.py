@@ -23,7 +23,10 @@ class Fault:
         strike: Does it.
         doors: Where it can be done.
         disk: The private disk that it needs: ``tmpfs``, ``ext4`` or none.
+        needs: The process that it strikes.
         kills: Processes that do not live any more afterwards.
+        ends_run: The run ends at once.
+        wants_run: It can only strike a run that goes on.
         damages_journal: What the journal says is partly lost.
         traces: Traces the agent.
         stops_agent: The agent stands still for a while, or for good.
@@ -40,7 +43,10 @@ class Fault:
     strike: Strike
     doors: tuple[str, ...] = DOORS
     disk: str = ""
+    needs: str = "agent"
     kills: frozenset[str] = field(default_factory=frozenset)
+    ends_run: bool = False
+    wants_run: bool = False
     damages_journal: bool = False
     traces: bool = False
     stops_agent: bool = False

@@ -68,19 +68,21 @@ def _see_who_is_left(scene: Scene) -> None:
 
 
 def _kill(name: str, words: str, follows: str, *roles: str) -> Fault:
-    return Fault(name, f"`kill -9` of {words}", follows, signals(SIGKILL, *roles), kills=frozenset(roles))
+    return Fault(name, f"`kill -9` of {words}", follows, signals(SIGKILL, *roles), needs=roles[0],
+                 kills=frozenset(roles), ends_run=True)  # fmt: skip
 
 
 def _ask(number: Signals, role: str, follows: str) -> Fault:
     short = number.name.removeprefix("SIG").lower()
     words = "the main program" if role == "main" else f"the {role}"
-    return Fault(f"{short}-{role}", f"{number.name} to {words}", follows, signals(number, role))
+    return Fault(f"{short}-{role}", f"{number.name} to {words}", follows, signals(number, role), needs=role,
+                 ends_run=True)  # fmt: skip
 
 
 def _stop(role: str, words: str, follows: str) -> Fault:
     return Fault(
         f"stop-kill-{role}", f"SIGSTOP of {words}, and up to {LONGEST_STOP_SECONDS:g} s later `kill -9` of it", follows,
-        stop_then_kill(role, role), kills=frozenset({role}), stops_agent=role == "agent",
+        stop_then_kill(role, role), needs=role, kills=frozenset({role}), ends_run=True, stops_agent=role == "agent",
     )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ FAULTS = (
     _kill("kill-agent", "the agent", WATCHER, "agent"),
     _kill("kill-watcher", "the watcher", AGENT_SEES_WATCHER, "watcher"),
     Fault("kill-benchmark", "`kill -9` of the benchmark", "main program: a failed trial, the run goes on",
-          kill_benchmark),
+          kill_benchmark, wants_run=True),
     _ask(SIGTERM, "main", "main program if it listens, else the agent: its input has ended"),
     _ask(SIGHUP, "main", "main program if it listens, else the agent: its input has ended"),
     _ask(SIGINT, "main", "main program"),
@@ -102,7 +104,7 @@ FAULTS = (
     Fault(
         "stop-agent-kill-main", "SIGSTOP of the agent, and up to 1 s later `kill -9` of the main program",
         f"watcher: it kills an agent that gives no sign of life (here for {SHORT_PATIENCE_SECONDS:g} s, else 20 s)",
-        stop_then_kill("agent", "main"), doors=("program",), kills=frozenset({"main"}), stops_agent=True,
+        stop_then_kill("agent", "main"), doors=("program",), kills=frozenset({"main"}), ends_run=True, stops_agent=True,
         patience=SHORT_PATIENCE_SECONDS,
     ),
     _kill("kill-agent-watcher", "agent and watcher at once", NEXT_START, "agent", "watcher"),

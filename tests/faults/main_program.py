@@ -24,8 +24,8 @@ from knobctl.target.local import LocalTarget
 
 SERVICE = ("sleep", "86399")
 COMMANDS = (
-    ("sleep", "{}"),
-    ("sh", "-c", "setsid sleep 87 & setsid sleep 88 & sleep {}"),
+    *[("sleep", "{}")] * 3,
+    *[("sh", "-c", "setsid sleep 87 & setsid sleep 88 & sleep {}")] * 2,
     ("sh", "-c", "trap '' TERM INT HUP; sleep {}"),
     ("sh", "-c", "trap '' TERM INT HUP; setsid sleep 89 & sleep {}"),
     ("dd", "if=/dev/zero", "of=file", "bs=64k", "count=64"),

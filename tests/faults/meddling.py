@@ -125,13 +125,14 @@ def _another_text(path: str, now: str, found: str, rng: random.Random) -> str:
 
 FAULTS = (
     Fault("others-write", "another program sets one of the run's knobs",
-          "agent: the run stops; their value stays, everything else is put back", others_write),
+          "agent: the run stops; their value stays, everything else is put back", others_write, wants_run=True),
     Fault("others-write-neighbour", "another program sets `vm.min_free_kbytes`, which `thp.enabled` moves",
-          "agent: their value stays, everything else is put back", others_write_neighbour, knobs=("thp.enabled",)),
+          "agent: their value stays, everything else is put back", others_write_neighbour, wants_run=True,
+          knobs=("thp.enabled",)),
     Fault("clock-jump", "the wall clock jumps by up to 600 s, forward or back", "main program: nothing happens",
           move_clock, completes=True),
     Fault("second-run", "a second run starts in the middle", "main program: the second run is refused (75)", second_run,
-          longer=True, completes=True),
+          wants_run=True, longer=True, completes=True),
     Fault("restore-meanwhile", "`knobctl restore` in the middle of a run", "main program: the restore is refused (75)",
-          restore_meanwhile, longer=True, completes=True),
+          restore_meanwhile, wants_run=True, longer=True, completes=True),
 )  # fmt: skip

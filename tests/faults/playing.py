@@ -28,7 +28,7 @@ from tests.faults.scene import Scene, Watch
 
 HANG_SECONDS = 60.0
 SHARE_OF_COMMAND = 0.2
-BETWEEN_FAULTS_SECONDS = 0.3
+BETWEEN_FAULTS_SECONDS = (0.02, 0.3)
 TRIAL_SECONDS = 0.3
 COMMAND_SECONDS = 2.5
 SHARE_OF_EARLY = 0.2
@@ -81,7 +81,6 @@ def play(name: str, seed: int, machine: Machine, knobs: Knobs, original: Texts) 
     """
     rng = random.Random(f"{name}/{seed}")
     faults = registry.named(name)
-    rng.shuffle(faults)
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     with contextlib.ExitStack() as after:
         after.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -156,7 +155,7 @@ def _strike(scene: Scene, faults: Sequence[Fault], early: bool, delay: float) ->
     moments: list[float | None] = []
     for fault in faults:
         if moments:
-            scene.pause(scene.rng.uniform(0, BETWEEN_FAULTS_SECONDS))
+            scene.pause(scene.rng.uniform(0, scene.rng.choice(BETWEEN_FAULTS_SECONDS)))
         moments.append(fault.strike(scene))
     found = [moment for moment in moments if moment is not None]
     return max(found) if len(found) == len(faults) else None

@@ -17,7 +17,11 @@ JOINT = "+"
 
 
 def obstacle_to_pair(first: Fault, second: Fault) -> str:
-    """Why two faults make no sense together, or go beyond what is promised; empty when they do neither."""
+    """Why the second fault right after the first makes no sense, or goes beyond what is promised; else empty."""
+    if second.needs in first.kills:
+        return "the second one finds its process dead"
+    if first.ends_run and second.wants_run:
+        return "the second one needs a run that goes on"
     for one, other in ((first, second), (second, first)):
         if one.kills and one.kills <= other.kills:
             return "both kill the same process"
@@ -31,27 +35,23 @@ def obstacle_to_pair(first: Fault, second: Fault) -> str:
         return "each needs a disk of its own for the journal"
     if first.traces and second.traces:
         return "a process has one tracer"
-    if not set(first.doors) & set(second.doors):
-        return "they need different main programs"
-    return ""
+    return "" if _doors(first, second) else "they need different main programs"
 
 
 def pairs() -> list[tuple[str, str]]:
-    """Names of all pairs that can be made here, each once."""
+    """Names of all pairs that can be made here, in the order in which they strike."""
     able = [fault for fault in SINGLE.values() if not fault.obstacle and fault.name not in PENDING]
-    return [
-        (one.name, other.name) for one, other in itertools.combinations(able, 2) if not obstacle_to_pair(one, other)
-    ]
+    return [(one.name, two.name) for one, two in itertools.permutations(able, 2) if not obstacle_to_pair(one, two)]
 
 
 def left_out_pairs() -> dict[str, int]:
     """How many pairs are left out, by reason."""
-    reasons = [obstacle_to_pair(one, other) for one, other in itertools.combinations(SINGLE.values(), 2)]
+    reasons = [obstacle_to_pair(one, two) for one, two in itertools.permutations(SINGLE.values(), 2)]
     return {reason: reasons.count(reason) for reason in sorted(set(reasons)) if reason}
 
 
 def named(name: str) -> list[Fault]:
-    """One fault, or the two of ``ONE+OTHER``.
+    """One fault, or the two of ``FIRST+SECOND``.
 
     Raises:
         ValueError: There is no such fault, or the pair makes no sense.
@@ -73,7 +73,7 @@ def joined(faults: list[Fault]) -> Fault:
     for other in others:
         first = replace(
             first,
-            doors=tuple(door for door in first.doors if door in other.doors),
+            doors=_doors(first, other),
             disk=first.disk or other.disk,
             patience=other.patience if first.patience is None else first.patience,
             knobs=tuple(dict.fromkeys((*first.knobs, *other.knobs))),
@@ -81,3 +81,11 @@ def joined(faults: list[Fault]) -> Fault:
             completes=False,
         )
     return first
+
+
+def _doors(first: Fault, second: Fault) -> tuple[str, ...]:
+    doors = tuple(door for door in first.doors if door in second.doors)
+    if first.needs == second.needs == "main" and first.ends_run:
+        # The small main program is gone at once; the real one listens to the signal.
+        return tuple(door for door in doors if door == "command")
+    return doors

@@ -44,12 +44,13 @@ had ended too. Where a run goes on after the fault, both include the rest of the
 
 ## Pairs
 
-{pairs_restored} of {pairs} runs with two different faults, up to 0.3 s apart, left nothing behind. {kinds} of the
-{possible} pairs that make sense were drawn. Restored after: median {pair_median}, at most {pair_longest}.
+{pairs_restored} of {pairs} runs with two different faults, one up to 0.3 s after the other, left nothing behind.
+{kinds} of the {possible} ordered pairs that make sense were drawn. Restored after: median {pair_median}, at most
+{pair_longest}.
 
 {in_pairs}
 
-Pairs that are left out, and why:
+Ordered pairs that are left out, and why:
 
 {left_out}
 

@@ -9,26 +9,31 @@ from tests.faults.registry import SINGLE, joined, named, obstacle_to_pair
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "reason"),
+    ("first", "second", "reason"),
     [
-        ("kill-agent", "kill-agent-watcher", "both kill the same process"),
+        ("kill-agent", "kill-agent-watcher", "the second one finds its process dead"),
+        ("kill-watcher", "refuse-EIO", "the second one needs a run that goes on"),
+        ("kill-agent", "kill-main-agent", "both kill the same process"),
         ("flip-journal", "kill-all", "of the three copies (journal, agent, watcher) none is left whole"),
         ("full-disk", "read-only-disk", "each needs a disk of its own for the journal"),
         ("refuse-EIO", "refuse-EPERM", "a process has one tracer"),
         ("refuse-EIO", "stop-kill-agent", "a tracer and a stop of the same process are in each other's way"),
         ("stop-agent-kill-main", "kill-watcher", "the agent stands still, and the watcher that would notice is dead"),
+        ("term-main", "truncate-journal-kill-main", ""),
+        ("kill-agent", "kill-watcher", ""),
     ],
 )
-def test_pairs_that_make_no_sense_are_left_out(one: str, other: str, reason: str) -> None:
-    assert obstacle_to_pair(SINGLE[one], SINGLE[other]) == reason
-    assert obstacle_to_pair(SINGLE[other], SINGLE[one]) == reason
-    with pytest.raises(ValueError, match="cannot be made"):
-        named(f"{one}+{other}")
+def test_pairs_that_make_no_sense_are_left_out(first: str, second: str, reason: str) -> None:
+    assert obstacle_to_pair(SINGLE[first], SINGLE[second]) == reason
+    assert ((first, second) in registry.pairs()) == (not reason)
+    if reason:
+        with pytest.raises(ValueError, match="cannot be made"):
+            named(f"{first}+{second}")
 
 
-def test_a_guard_that_dies_after_the_other_makes_sense() -> None:
-    assert obstacle_to_pair(SINGLE["kill-agent"], SINGLE["kill-watcher"]) == ""
-    assert ("kill-agent", "kill-watcher") in registry.pairs()
+def test_after_a_signal_only_the_real_main_program_can_be_struck_again() -> None:
+    assert joined(named("term-main+int-main")).doors == ("command",)
+    assert joined(named("truncate-journal+int-main")).doors == ("program", "command")
 
 
 def test_a_pair_needs_what_either_of_the_two_needs() -> None:

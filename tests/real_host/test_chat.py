@@ -12,6 +12,7 @@ import pexpect
 import pytest
 
 from knobctl.agent.places import Places
+from knobctl.persist import SYSCTL_FILE
 from knobctl.store import Store
 from tests.real_host.waiting import eventually
 
@@ -101,11 +102,11 @@ def test_this_machine_is_asked_about_tried_and_left_as_it_was(start: Start, tmp_
 def wounded() -> Iterator[None]:
     """A machine that may hold next to no dirty memory; it is healed again whatever happened, and nothing is applied."""
     background, foreground = ratios()
-    applied = Path(Places().sysctl).exists()
+    applied = Path(SYSCTL_FILE).exists()
     BACKGROUND.write_text("1")
     FOREGROUND.write_text("2")
     yield
-    if not applied and Path(Places().sysctl).exists():
+    if not applied and Path(SYSCTL_FILE).exists():
         subprocess.run([sys.executable, "-m", "knobctl.main", "rollback", "--yes"], check=False)
     FOREGROUND.write_text(foreground)
     BACKGROUND.write_text(background)
@@ -129,7 +130,7 @@ def test_a_wounded_machine_is_healed_in_a_conversation(start: Start) -> None:
     child.expect_exact("live values set and read back.")
     child.expect_exact(PROMPT)
     assert int(ratios()[0]) > 1
-    assert "vm.dirty_background_ratio = " in Path(Places().sysctl).read_text()
+    assert "vm.dirty_background_ratio = " in Path(SYSCTL_FILE).read_text()
     child.sendline("status")
     child.expect_exact("holds")
     child.expect_exact(PROMPT)
@@ -140,4 +141,4 @@ def test_a_wounded_machine_is_healed_in_a_conversation(start: Start) -> None:
     )
     assert rolled.returncode == 0, rolled.stderr
     assert ratios() == ("1", "2")
-    assert not Path(Places().sysctl).exists()
+    assert not Path(SYSCTL_FILE).exists()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from knobctl.agent.places import Places
+from knobctl.persist import SYSCTL_FILE
 
 pytestmark = [pytest.mark.real_host, pytest.mark.long, pytest.mark.timeout(900)]
 
@@ -60,12 +60,12 @@ def test_a_wounded_machine_is_healed_applied_and_rolled_back() -> None:
     try:
         assert code == 0
         assert FOREGROUND.read_text().strip() == str(applied["values"]["vm.dirty_ratio"])
-        assert f"vm.dirty_ratio = {applied['values']['vm.dirty_ratio']}" in Path(Places().sysctl).read_text()
+        assert f"vm.dirty_ratio = {applied['values']['vm.dirty_ratio']}" in Path(SYSCTL_FILE).read_text()
     finally:
         code, _ = knobctl("rollback")
     assert code == 0
     assert ratios() == ("1", "2")
-    assert not Path(Places().sysctl).exists()
+    assert not Path(SYSCTL_FILE).exists()
 
 
 def test_where_there_is_nothing_to_find_nothing_is_claimed() -> None:

@@ -18,6 +18,7 @@ import pytest
 
 from knobctl.agent.places import Places
 from knobctl.errors import RestoreIncomplete
+from knobctl.persist import SYSCTL_FILE
 from knobctl.target.local import LocalTarget
 from tests.real_host.waiting import children, eventually, running
 
@@ -104,7 +105,7 @@ def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
         applied = knobctl("apply", session, "--yes", "--json")
         assert applied.returncode == 0, applied.stderr
         assert SWAPPINESS.read_text() == f"{result['best_config']['vm.swappiness']}\n"
-        assert f"vm.swappiness = {result['best_config']['vm.swappiness']}" in Path(Places().sysctl).read_text()
+        assert f"vm.swappiness = {result['best_config']['vm.swappiness']}" in Path(SYSCTL_FILE).read_text()
         status = document(knobctl("status", "--json"))
         assert status["holds"] == {"vm.swappiness": True}
         assert status["applied"][0]["session_id"] == session
@@ -112,7 +113,7 @@ def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
         rolled = knobctl("rollback", "--yes", "--json")
     assert rolled.returncode == 0, rolled.stderr
     assert SWAPPINESS.read_text() == before
-    assert not Path(Places().sysctl).exists()
+    assert not Path(SYSCTL_FILE).exists()
     assert knobctl("rollback", "--yes").returncode == 2
 
 
