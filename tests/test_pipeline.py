@@ -589,7 +589,7 @@ def test_a_knob_that_is_not_back_is_what_is_said_whatever_else_happened(store: S
     assert error.exit_code == 5
     assert error.message == "1 kernel setting(s) could not be put back"
     assert error.hint == "Paste as root: sysctl -w demo.k0=0"
-    assert events[-1] == MachineRestored(False, 2, left=("echo '0' > /proc/sys/demo/k0",))
+    assert events[-1] == MachineRestored(False, 2, left=("sysctl -w demo.k0=0",))
     assert store.session("last").status == "failed"
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from knobctl.agent.places import Places, was_cut_off
+from knobctl.agent.places import Places
+from knobctl.target.standing import was_cut_off
 
 COMMANDS = {
     "tune": ("knobctl.commands.run", "Tune the machine for a workload described in words: the whole run."),

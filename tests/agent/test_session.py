@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from knobctl.agent import journal
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places
 from knobctl.agent.protocol import AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.session import Session
+from knobctl.permanent.ways import read_json
 from tests.agent.fake_kernel import FileKernel
 
 VALUES = {

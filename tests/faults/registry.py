@@ -31,6 +31,8 @@ def obstacle_to_pair(first: Fault, second: Fault) -> str:
             return "a tracer and a stop of the same process are in each other's way"
         if one.patience is not None and "watcher" in other.kills:
             return "the agent stands still, and the watcher that would notice is dead"
+        if one.disk == "ext4" and other.damages_journal:
+            return "nothing can be changed any more on a read-only disk"
     if first.disk and second.disk:
         return "each needs a disk of its own for the journal"
     if first.traces and second.traces:

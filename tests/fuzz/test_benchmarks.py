@@ -120,9 +120,10 @@ def test_any_arguments(adapter: ToolAdapter, arguments: list[str]) -> None:
         assert all(isinstance(problem, str) and problem for problem in problems)
         assert all(spec.name and spec.direction for spec in adapter.metrics(argv))
         seconds = adapter.run_seconds(argv)
-        assert seconds is None or 0 <= seconds < math.inf
+        assert seconds is None or math.isfinite(seconds)
         complete = adapter.complete(argv)
         if not problems:
+            assert seconds is None or seconds >= 0
             assert complete[0] == adapter.program
             assert adapter.problems(complete) == [], "what knobctl adds is allowed"
         assert not adapter.parse(argv, "")

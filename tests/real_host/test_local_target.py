@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places
 from knobctl.errors import Busy, KnobChangedByOther, TargetError
+from knobctl.permanent.ways import read_json
 from knobctl.target import Command, Service
 from knobctl.target.local import LocalTarget
 from tests.real_host.waiting import children, eventually, running, started_at

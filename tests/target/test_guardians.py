@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places
 from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, PreflightRefused
+from knobctl.permanent.ways import read_json
 from knobctl.target import Command, pack
 from knobctl.target.local import LocalTarget
 from tests.real_host.waiting import children, eventually, started_at
@@ -77,10 +78,11 @@ def test_an_agent_that_stands_still_is_replaced_by_its_watcher(
 ) -> None:
     target = open_target()
     target.write(NEW)
-    _, agent = guardians(target)
+    watcher, agent = guardians(target)
     os.kill(agent, signal.SIGSTOP)
-    assert eventually(lambda: is_as_found(root) and not os.path.exists(Places(str(root)).journal), 20)
-    assert eventually(lambda: not started_at(agent))
+    assert eventually(lambda: not started_at(watcher) and not started_at(agent), 20)
+    assert is_as_found(root)
+    assert not os.path.exists(Places(str(root)).journal)
     assert (last_run(root)["by"], last_run(root)["reason"]) == ("watcher", "the agent stood still for 3 s")
 
 

@@ -64,7 +64,7 @@ class Journal:
         self.path = path
         self._copy = copy
         self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, MODE)
-        self._torn = False
+        self._torn = os.fstat(self._handle).st_size > 0
         sync_folder(os.path.dirname(path))
 
     def append(self, *entries: Dict[str, Any], durable: bool = True) -> None:
@@ -74,14 +74,17 @@ class Journal:
             OSError: They could not be written; then nothing may be written to the kernel.
         """
         lines = b"".join(_line(entry) for entry in entries)
-        data = b"\n" + lines if self._torn else lines  # what a full disk cut off must not swallow the next entry
-        self._torn = True
-        written = os.write(self._handle, data)
-        if written != len(data):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+        data = b"\n" + lines if self._torn else lines  # a last line that was cut off must not swallow the next one
+        size = os.fstat(self._handle).st_size
+        try:
+            if os.write(self._handle, data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
+            if durable:
+                os.fsync(self._handle)
+        except OSError:
+            os.ftruncate(self._handle, size)  # half of an announcement must not count later
+            raise
         self._torn = False
-        if durable:
-            os.fsync(self._handle)
         if self._copy is not None:
             self._copy(lines)
 
@@ -122,14 +125,13 @@ def _take(history: History, entry: Dict[str, Any]) -> None:
         history.begin = entry
     elif not isinstance(path, str):
         return
-    elif kind == "found":
+    elif kind == "found" and "text" in entry:
         history.files.setdefault(path, FileHistory(path, str(entry["text"]), bool(entry.get("active", True))))
-    elif path in history.files:
-        if kind == "intent":
-            history.files[path].pending = True
-        elif kind == "seen":
-            history.files[path].seen = str(entry["text"])
-            history.files[path].pending = False
+    elif path in history.files and kind == "intent":
+        history.files[path].pending = True
+    elif path in history.files and kind == "seen" and "text" in entry:
+        history.files[path].seen = str(entry["text"])
+        history.files[path].pending = False
 
 
 def _line(entry: Dict[str, Any]) -> bytes:
@@ -145,7 +147,7 @@ def _entries(content: bytes) -> List[Dict[str, Any]]:
             continue
         try:
             entry = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(entry, dict):
             entries.append(entry)

@@ -1,11 +1,9 @@
 """Where the agent keeps things on the target, below a root folder that is ``/`` outside of tests."""
 
 import fcntl
-import json
 import os
 import shutil
 import time
-from typing import Any, Dict, Optional
 
 from knobctl.agent.protocol import BUSY, NOT_PERMITTED, AgentError
 
@@ -80,36 +78,6 @@ def take_lock(handle: int) -> None:
                     BUSY, "another knobctl run holds this machine's lock", "Wait for it, or see `knobctl status`."
                 ) from None
             time.sleep(0.02)
-
-
-def is_locked(places: Places) -> bool:
-    """Whether a run holds the machine's lock at this moment."""
-    try:
-        handle = os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
-def was_cut_off(places: Places) -> bool:
-    """Whether a run left its journal behind: it is there, and no process of that run lives."""
-    return os.path.exists(places.journal) and not is_locked(places)
-
-
-def read_json(path: str) -> Optional[Dict[str, Any]]:
-    """A JSON object from a file; None when it does not exist or is not one."""
-    try:
-        with open(path, encoding="utf-8") as handle:
-            document = json.load(handle)
-    except (OSError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
 
 
 def write_atomically(path: str, text: str, mode: int = 0o644) -> None:

@@ -4,6 +4,7 @@ The agent calls it at the end of a run, the watcher when the agent died, ``knobc
 both did.
 """
 
+import functools
 import os
 import sys
 import time
@@ -56,7 +57,7 @@ def recover(
     if begin.get("boot_id") and begin["boot_id"] != kernel.boot_id():
         record.update(rebooted=True, reason="the machine was rebooted, which put every knob back")
     else:
-        record["knobs"] = restore(kernel, history)
+        record["knobs"] = restore(kernel, history, functools.partial(_announce, places))
         record["restored"] = back(record["knobs"])
         _end_everything(str(begin.get("folder", "")), grace)
     remove_work_folder(str(begin.get("folder", "")))
@@ -86,6 +87,16 @@ def main(kernel: Kernel, places: Places, lock: int) -> int:
     for line in not_back(record):
         print("knobctl-agent: %s" % line, file=sys.stderr)
     return 0 if record is None or record["restored"] else 5
+
+
+def _announce(places: Places, *entries: Dict[str, Any]) -> None:
+    """Notes what is about to be written. A disk that takes no note does not matter here: the machine is what counts."""
+    try:
+        note = journal.Journal(places.journal)
+        note.append(*entries)
+        note.close()
+    except OSError:
+        return
 
 
 def _keep(places: Places, record: Dict[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """A journal's history in, every kernel file back at the text that was found, and a report out.
 
 Reverse order of the first writes; the value found, never a constant. A file that holds neither what was found nor what
-this run left there was changed by somebody else: it is left alone and reported.
+this run left there was changed by somebody else: their value stays, also where writing another file would move it.
 """
 
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
@@ -16,8 +16,16 @@ PAUSES = (0.0, 0.0, 0.0, 0.02, 0.1, 0.4)
 so all are looked at again until nothing is left; a kernel that is busy for a moment gets a moment."""
 
 
-def restore(kernel: Kernel, history: History) -> List[Dict[str, Any]]:
+def restore(
+    kernel: Kernel, history: History, announce: Callable[..., None] = lambda *entries: None
+) -> List[Dict[str, Any]]:
     """Puts back every file of the history. Never raises for a single file; calling it again does no harm.
+
+    Args:
+        kernel: The machine.
+        history: What the journal says.
+        announce: Called with entries for the journal before the first write, so that a restore which is cut short can
+            be finished by another one.
 
     Returns:
         One ``{"path", "outcome", "found", "now", "detail"}`` per file, in the order of their first writes. The outcome
@@ -25,19 +33,28 @@ def restore(kernel: Kernel, history: History) -> List[Dict[str, Any]]:
         nothing to put back) or ``failed``.
     """
     drifted = {path for path, entry in history.files.items() if _changed_by_other(kernel, entry)}
+    for knob in kernel.catalogue:  # who chose one face of a twin chose both
+        if knob.twin and drifted.intersection(kernel.files(knob)):
+            drifted.update(kernel.files(kernel.catalogue[knob.twin]))
+    wanted = {
+        path: codec.settable(kernel.text(path) or "") if path in drifted else entry.found
+        for path, entry in history.files.items()
+    }
     details: Dict[str, str] = {}
-    for pause in PAUSES:
+    for turn, pause in enumerate(PAUSES):
         time.sleep(pause)
         left = [
             entry
             for entry in history.files.values()
-            if entry.active and entry.path not in drifted and not _is_back(kernel, entry, details)
+            if (entry.active or entry.path in drifted) and not _is_back(kernel, entry.path, wanted[entry.path], details)
         ]
         if not left:
             break
+        if turn == 0:
+            announce(*({"kind": "intent", "path": path} for path in wanted if path not in drifted))
         for entry in reversed(left):
             try:
-                kernel.write(entry.path, entry.found)
+                kernel.write(entry.path, wanted[entry.path])
                 details.pop(entry.path, None)
             except OSError as error:
                 details[entry.path] = explain(error)
@@ -49,13 +66,13 @@ def back(report: List[Dict[str, Any]]) -> bool:
     return all(entry["outcome"] != "failed" for entry in report)
 
 
-def _is_back(kernel: Kernel, entry: FileHistory, details: Dict[str, str]) -> bool:
+def _is_back(kernel: Kernel, path: str, wanted: str, details: Dict[str, str]) -> bool:
     try:
-        return codec.same(kernel.read(entry.path), entry.found)
+        return codec.same(kernel.read(path), wanted)
     except FileNotFoundError:
         return True
     except OSError as error:
-        details[entry.path] = explain(error)
+        details[path] = explain(error)
         return False
 
 

@@ -148,7 +148,8 @@ class Server:
         except AgentError as error:
             self._send_error(None, error)
             return
-        self._answer(request.get("id"), functools.partial(self._carry_out, request))
+        number = request.get("id")
+        self._answer(number if isinstance(number, int) else None, functools.partial(self._carry_out, request))
         if self._guard is not None and time.monotonic() - began > LOOK_SECONDS:
             self._guard.rest()
 
@@ -244,23 +245,25 @@ class Server:
         return {"knobs": record["knobs"] if record else []}
 
     def _recover(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        if self._session.is_open:
+            raise AgentError(BAD_REQUEST, "a session is open")
         take_lock(self._lock)
         return {"record": recover(self._kernel, self._places, "restore", str(request["reason"])[:200])}
 
     def _put(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        name, text = str(request["name"]), str(request["text"])
+        name, content = str(request["name"]), str(request["text"]).encode("utf-8")
         if not self._session.is_open:
             raise AgentError(BAD_REQUEST, "no session is open")
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise AgentError(BAD_REQUEST, "%r is not a plain file name" % name)
-        if len(text) > MAX_FILE:
-            raise AgentError(BAD_REQUEST, "%s has more than %d characters" % (name, MAX_FILE))
+        if len(content) > MAX_FILE:
+            raise AgentError(BAD_REQUEST, "%s has more than %d bytes" % (name, MAX_FILE))
         path = os.path.join(self._session.folder, name)
         fresh = path + ".new"
         with processes.acting_as(self._identity.uid, self._identity.gid):
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as out:
-                out.write(text)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "wb") as out:
+                out.write(content)
                 os.fchmod(out.fileno(), 0o700 if request.get("executable") else 0o600)
             os.rename(fresh, path)
         return {"path": path}
@@ -306,12 +309,13 @@ class Server:
         name = str(request["name"])
         if not self._session.is_open or name in self._services:
             raise AgentError(BAD_REQUEST, "no session is open, or a service %r runs already" % name)
+        stop_signal = int(signal.Signals[str(request.get("stop_signal", "SIGTERM"))])
         try:
             service = Program(_argv(request), self._identity, self._session.folder, _env(request))
         except OSError as error:
             raise AgentError(FAILED, "cannot start %s: %s" % (request["argv"][0], error.strerror)) from None
         self._services[name] = service
-        self._signals[name] = int(signal.Signals[str(request.get("stop_signal", "SIGTERM"))])
+        self._signals[name] = stop_signal
         return {"pid": service.pid}
 
     def _stop(self, request: Dict[str, Any]) -> Dict[str, Any]:

@@ -124,7 +124,8 @@ class Session:
             found = {path: codec.parse(knob, (self._history.files.get(path) or fresh[path]).found) for path in files}
         except ValueError as error:
             raise AgentError(WRITE_FAILED, "cannot read %s" % error) from None
-        if not knob.allows(value, self._quantities) and any(value != original for original in found.values()):
+        as_found = all(type(value) is type(original) and value == original for original in found.values())
+        if not as_found and not knob.allows(value, self._quantities):
             raise AgentError(WRITE_FAILED, "%s = %r is outside its safe range" % (knob.name, value))
         texts = {}
         for path in files:
@@ -151,7 +152,7 @@ class Session:
 
     def restore(self) -> List[Dict[str, Any]]:
         """Gives every written file the text that was found; the session stays open."""
-        report = restore(self._kernel, self._history)
+        report = restore(self._kernel, self._history, self._note)
         ours = [entry["path"] for entry in report if entry["outcome"] != "drifted"]
         if self._journal is not None and ours:
             self._observe(ours)
@@ -263,8 +264,13 @@ class Session:
         for path in involved:
             self._history.files[path].pending = True
 
-    def _observe(self, paths: List[str]) -> None:
+    def _note(self, *entries: Dict[str, Any], durable: bool = True) -> None:
+        """Entries that a restore can do without: it needs what was found, and that something was to be written."""
         assert self._journal is not None
+        with contextlib.suppress(OSError):
+            self._journal.append(*entries, durable=durable)
+
+    def _observe(self, paths: List[str]) -> None:
         entries = []
         for path in paths:
             text = self._kernel.text(path)
@@ -273,7 +279,4 @@ class Session:
             entry = self._history.files[path]
             entry.seen, entry.pending = codec.settable(text), False
             entries.append({"kind": "seen", "path": path, "text": entry.seen})
-        try:
-            self._journal.append(*entries, durable=False)
-        except OSError:
-            return  # the intent stands in the journal, which is all that a restore needs
+        self._note(*entries, durable=False)

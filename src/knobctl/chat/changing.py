@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from knobctl.agent.places import Places, was_cut_off
+from knobctl.agent.places import Places
 from knobctl.chat.dialogue import Dialogue
 from knobctl.errors import UsageError
 from knobctl.persist import (
@@ -23,6 +23,7 @@ from knobctl.store import SessionRecord
 from knobctl.target import Target
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
+from knobctl.target.standing import was_cut_off
 
 NOT_APPLIED = "Nothing was applied; later: knobctl apply {}"
 

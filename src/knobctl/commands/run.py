@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from knobctl import pipeline, planning
-from knobctl.agent.places import Places, was_cut_off
+from knobctl.agent.places import Places
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
 from knobctl.errors import ConsentMissing, PlanError, RestoreIncomplete, UsageError
@@ -32,6 +32,7 @@ from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
+from knobctl.target.standing import was_cut_off
 from knobctl.target.text import clean
 
 

@@ -4,14 +4,25 @@ Two ways: ``sysctl.d`` writes a drop-in for ``systemd-sysctl`` and one for ``sys
 TuneD profile that includes the profile that was active before. One machine goes one way at a time.
 """
 
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+import json
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from knobctl.agent.places import Places, read_json
+from knobctl.agent.places import Places
 from knobctl.permanent.dropin import PROC, SYSCTL_FILE, TMPFILES_FILE, sysctl_text, tmpfiles_text, tuned_text
 from knobctl.permanent.tuned import PROFILE, Tuned
 
 SYSCTL_D, TUNED = "sysctl.d", "tuned"
 WAYS = (SYSCTL_D, TUNED)
+
+
+def read_json(path: str) -> Optional[Dict[str, Any]]:
+    """A JSON object from a file; None when it does not exist or is not one."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            document = json.load(handle)
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def stack_of(places: Places) -> List[Dict[str, Any]]:

@@ -6,6 +6,7 @@ Of two files with the same name only the one in the more important folder counts
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class Reader:
                 continue
             for name in names:
                 found.setdefault(name, f"{folder}/{name}")
-        return [found[name] for name in sorted(found, key=str.encode)]
+        return [found[name] for name in sorted(found, key=os.fsencode)]
 
     def lines(self, file: str) -> list[str]:
         """Its lines; none when it does not exist, is masked, or cannot be read."""
@@ -57,6 +58,14 @@ class Reader:
         except OSError as error:
             self.unreadable.append(Unreadable(file, error.strerror or str(error)))
             return []
+
+    def exists(self, file: str) -> bool:
+        """Whether it is there; what cannot be the name of a file is not."""
+        try:
+            self.below(file).stat()
+        except (OSError, ValueError):
+            return False
+        return True
 
     def text(self, file: str) -> str | None:
         """Text of a kernel file; None when it cannot be read."""

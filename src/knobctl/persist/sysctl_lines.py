@@ -15,6 +15,7 @@ with the same name, that in ``/run``) and ``/etc/sysctl.conf`` once more after i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -82,7 +83,7 @@ def path_of(key: str) -> str:
 
 
 def _is_late(file: str) -> bool:
-    return PurePosixPath(file).name.encode() > _OWN_NAME.encode()
+    return os.fsencode(PurePosixPath(file).name) > os.fsencode(_OWN_NAME)
 
 
 def _assignments(lines: Sequence[str]) -> list[tuple[int, str, str]]:

@@ -9,6 +9,7 @@ and the later one wins. It does not say whether it runs before or after systemd-
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import re
 import shlex
@@ -24,6 +25,8 @@ PROGRAM = "systemd-tmpfiles"
 _OWN_NAME = PurePosixPath(TMPFILES_FILE).name
 _WRITES = re.compile(r"w[-+!=~^$?]*")
 _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MOST_SPELLINGS = 4096
+"""Of one pattern with alternatives; nobody writes more, and two dozen pairs of braces mean millions."""
 
 
 def conflicts(subjects: Sequence[Subject], reader: Reader, *, by_profile: bool) -> tuple[list[Conflict], list[Order]]:
@@ -44,7 +47,7 @@ def conflicts(subjects: Sequence[Subject], reader: Reader, *, by_profile: bool) 
                 relation = _relation(path, subject, reader)
                 if relation is None:
                     continue
-                later = name.encode() > _OWN_NAME.encode()
+                later = os.fsencode(name) > os.fsencode(_OWN_NAME)
                 wins = subject.path.startswith(PROC) or (not later if relation == "same" else later)
                 over = SYSCTL_FILE if subject.path.startswith(PROC) else TMPFILES_FILE
                 found.append(
@@ -56,7 +59,7 @@ def conflicts(subjects: Sequence[Subject], reader: Reader, *, by_profile: bool) 
     files = list(dict.fromkeys(conflict.file for conflict in found))
     if by_profile or not any(conflict.over == TMPFILES_FILE for conflict in found):
         return found, []
-    order = sorted([*files, TMPFILES_FILE], key=lambda file: PurePosixPath(file).name.encode())
+    order = sorted([*files, TMPFILES_FILE], key=lambda file: os.fsencode(PurePosixPath(file).name))
     return found, [Order(PROGRAM, tuple(order), "first")]
 
 
@@ -71,23 +74,27 @@ def _writes(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
             path, *fields = shlex.split(rest, posix=True)
         except ValueError:
             continue  # systemd-tmpfiles refuses it too
-        yield number, os.path.normpath(path.replace("%%", "%")), " ".join(fields[4:])
+        if path.startswith("/"):  # systemd-tmpfiles refuses any other
+            yield number, os.path.normpath(path.replace("%%", "%")), " ".join(fields[4:])
 
 
 def _relation(pattern: str, subject: Subject, reader: Reader) -> str | None:
     if pattern == subject.path or pattern in subject.movers:
         return subject.relation(pattern)
     real = os.path.realpath(reader.below(subject.path))
-    for spelled in _without_braces(pattern):
-        if any(os.path.realpath(file) == real for file in reader.root.glob(spelled.strip("/"))):
+    below = glob.escape(str(reader.root))
+    for spelled in itertools.islice(_without_braces(pattern), _MOST_SPELLINGS):
+        if any(os.path.realpath(file) == real for file in glob.iglob(below + spelled)):  # noqa: PTH207 - pathlib refuses odd patterns
             return "link" if spelled == pattern and not glob.has_magic(pattern) else "glob"
     return None
 
 
-def _without_braces(pattern: str) -> list[str]:
+def _without_braces(pattern: str) -> Iterator[str]:
     """A pattern with alternatives as patterns without: ``a{b,c}`` is ``ab`` and ``ac``."""
     inner = _BRACES.search(pattern)
     if inner is None:
-        return [pattern]
+        yield pattern
+        return
     before, after = pattern[: inner.start()], pattern[inner.end() :]
-    return [found for choice in inner.group(1).split(",") for found in _without_braces(before + choice + after)]
+    for choice in inner.group(1).split(","):
+        yield from _without_braces(before + choice + after)

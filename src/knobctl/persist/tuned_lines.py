@@ -72,8 +72,7 @@ def _settings(
             (
                 path
                 for folder in reversed(tuned.folders())
-                if (path := f"{folder}/{PurePosixPath(name).name}/tuned.conf") not in seen
-                and reader.below(path).exists()
+                if (path := f"{folder}/{PurePosixPath(name).name}/tuned.conf") not in seen and reader.exists(path)
             ),
             None,
         )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from knobctl.agent.places import Places, read_json, was_cut_off
+from knobctl.agent.places import Places
 from knobctl.knobs import Value
+from knobctl.permanent.ways import read_json
 from knobctl.persist import Applied, applied_here
 from knobctl.target.local import LocalTarget
+from knobctl.target.standing import was_cut_off
 from knobctl.target.text import clean
 
 WAYS = {"sysctl.d": "sysctl.d", "tuned": "TuneD"}

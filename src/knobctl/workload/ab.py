@@ -125,7 +125,7 @@ class AbAdapter(ToolAdapter):
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """The value of ``-t``, which is an upper bound; unknown without it."""
         parsed = _parse(argv)
-        return parsed.number("-t", 0.0) if parsed.has("-t") else None
+        return max(0.0, parsed.number("-t", 0.0)) if parsed.has("-t") else None
 
     def progress(
         self, argv: Sequence[str], line: str, seconds: float, previous: ProgressLine | None

@@ -181,7 +181,7 @@ class FioAdapter(ToolAdapter):
         if not (parsed.has("--time_based") and parsed.has("--runtime")):
             return None
         runtime, ramp = (parse_number(parsed.text(name).rstrip("s")) or 0.0 for name in ("--runtime", "--ramp_time"))
-        return runtime + ramp
+        return max(0.0, runtime + ramp)
 
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``--output-format=json``."""

@@ -150,7 +150,7 @@ class PgbenchAdapter(ToolAdapter):
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """The value of ``-T``; unknown with ``-t``."""
         parsed = _parse(argv)
-        return parsed.number("-T", 0.0) if parsed.has("-T") else None
+        return max(0.0, parsed.number("-T", 0.0)) if parsed.has("-T") else None
 
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``-P 1`` to a run of fixed duration."""

@@ -192,7 +192,7 @@ class SysbenchAdapter(ToolAdapter):
         counted = parsed.number("--events", 0) > 0 and not parsed.has("--time")
         if counted or _test(parsed) == "mutex":
             return None
-        return parsed.number("--time", _DEFAULT_SECONDS)
+        return max(0.0, parsed.number("--time", _DEFAULT_SECONDS))
 
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``--report-interval=1``."""
