@@ -20,6 +20,7 @@ from knobctl.agent import journal
 from knobctl.agent.protocol import AgentError
 from knobctl.agent.session import Session
 from knobctl.knobs import Value, codec
+from knobctl.permanent import apply as permanent
 from tests.agent.fake_kernel import BESIDE, QUANTITIES, Crash
 from tests.agent.fake_machine import Bench, full_disk
 
@@ -76,6 +77,11 @@ DEATHS = st.one_of(st.just((None, False)), st.tuples(st.integers(0, 3), st.boole
 REFUSALS = [errno.EBUSY, errno.EPERM, errno.EINVAL, errno.EIO]
 
 
+def _coupled(pair: tuple[str, Value]) -> str:
+    """Two faces of one setting are not set together."""
+    return "dirty" if "dirty" in pair[0] else pair[0]
+
+
 class Machine(RuleBasedStateMachine):
     """See the module."""
 
@@ -90,6 +96,7 @@ class Machine(RuleBasedStateMachine):
         self.earlier: dict[str, set[str]] = {path: {text} for path, text in self.boot.items()}
         self.away: set[str] = set()
         self.checked = 0
+        self.applied: list[tuple[dict[str, str], dict[str, str]]] = []
         self.boots = 0
         self.stubborn = False
 
@@ -368,6 +375,60 @@ class Machine(RuleBasedStateMachine):
         self.kernel.refusals.clear()
         self.kernel.crooked.clear()
 
+    # Making values permanent, between sessions.
+
+    @precondition(lambda self: self._is_at_rest())
+    @rule(pairs=st.lists(WRITES, min_size=1, max_size=3, unique_by=_coupled), dies=DEATHS)
+    def apply(self, pairs: list[tuple[str, Value]], dies: tuple[int | None, bool]) -> None:
+        before = self.kernel.snapshot()
+        knobs = {self.kernel.catalogue[name]: value for name, value in pairs}
+        self.kernel.crash_in, self.kernel.crash_late = dies
+        try:
+            permanent.apply(self.kernel, self.bench.places, knobs, "a-session", "today")
+        except AgentError as error:
+            assert error.code == "write-failed"
+            assert self.kernel.snapshot() == before
+            return
+        except Crash:
+            self.kernel.revive()
+            permanent.rollback(self.kernel, self.bench.places)
+            assert self.kernel.snapshot() == before
+            return
+        finally:
+            self.kernel.revive()
+        self.applied.append((before, self.kernel.snapshot()))
+        self._is_the_owners()
+
+    @precondition(lambda self: self._is_at_rest() and self.applied)
+    @rule(dies=DEATHS)
+    def rollback(self, dies: tuple[int | None, bool]) -> None:
+        before, after = self.applied.pop()
+        now = self.kernel.snapshot()
+        for path, text in before.items():
+            self.earlier[path].add(text)
+        if before[THP] == after[THP]:  # otherwise see below: a rollback cut short
+            self.kernel.crash_in, self.kernel.crash_late = dies
+        try:
+            permanent.rollback(self.kernel, self.bench.places)
+        except Crash:
+            self.kernel.revive()
+            permanent.rollback(self.kernel, self.bench.places)
+        self.kernel.revive()
+        coupled = {*BESIDE, *BESIDE.values()}
+        for path, text in self.kernel.snapshot().items():
+            if now == after or path not in coupled:
+                assert text == (before[path] if now[path] == after[path] else now[path]), f"{path}: {text!r}"
+        self._is_the_owners()
+
+    def _is_at_rest(self) -> bool:
+        return self.session is None and not (self._is_journalled() or self.away or self.kernel.refuse)
+
+    def _is_the_owners(self) -> None:
+        """What is there now is what the owner asked for."""
+        for path, text in self.kernel.snapshot().items():
+            self.owner[path] = text
+            self.earlier[path].add(text)
+
     # The administrator.
 
     @rule(data=st.data())
@@ -473,6 +534,21 @@ def test_what_once_went_wrong(moves: list[tuple[Any, ...]]) -> None:
             machine.only_safe_values_are_written()
     finally:
         machine.teardown()
+
+
+@pytest.mark.xfail(strict=True)
+def test_a_rollback_cut_short_loses_what_the_kernel_moved() -> None:
+    bench = Bench()
+    before = bench.kernel.snapshot()
+    permanent.apply(bench.kernel, bench.places, {bench.kernel.catalogue["thp.enabled"]: "never"}, "s", "today")
+    bench.kernel.crash_in, bench.kernel.crash_late = 0, True
+    with pytest.raises(Crash):
+        permanent.rollback(bench.kernel, bench.places)
+    bench.kernel.revive()
+    permanent.rollback(bench.kernel, bench.places)
+    after = bench.kernel.snapshot()
+    bench.close()
+    assert after == before
 
 
 TestMachine = Machine.TestCase

@@ -1,4 +1,4 @@
-"""A dozen of the faults on the real kernel, one run each; `make test-faults` plays hundreds."""
+"""Ten of the faults on the real kernel, one run each; `make test-faults` plays hundreds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.faults.report import Record
 from tests.faults.runs import ROOT
 
 FEW = (
-    "kill-main", "kill-agent", "kill-watcher", "kill-all", "term-main", "stop-kill-agent", "close-requests",
-    "full-disk", "truncate-journal-kill-main", "refuse-EBUSY", "others-write", "read-only-disk+kill-agent",
+    "kill-main", "kill-agent", "kill-watcher", "kill-all", "close-requests", "full-disk", "read-only-disk",
+    "truncate-journal-kill-main", "refuse-EBUSY", "others-write",
 )  # fmt: skip
-SEED = 393  # one of them is `knobctl run`, and none strikes before the first write
+SEED = 25  # one of them is `knobctl run`, and none strikes before the first write
 
 
 def campaign(*words: str) -> subprocess.CompletedProcess[str]:

@@ -15,9 +15,10 @@ from knobctl.persist import Applied, carry_out, plan_apply
 from knobctl.report.status_view import StatusRecord, describe_status, read_status
 from tests.persist.machine import SESSION, machine, session
 
+HELD = {"path": "/proc/sys/vm/swappiness", "outcome": "held", "found": "60", "now": "60", "detail": ""}
 LAST: dict[str, Any] = {
     "session": SESSION, "by": "watcher", "reason": "the agent was killed by signal 9", "at": "2026-01-02T03:09:05Z",
-    "rebooted": False, "restored": True, "knobs": [{}, {}],
+    "rebooted": False, "restored": True, "knobs": [HELD, HELD],
 }  # fmt: skip
 QUIET = StatusRecord(running=False, interrupted=False, last_run=None, applied=(), now={}, tuners=())
 
@@ -94,6 +95,21 @@ def test_a_run_that_was_cut_off_is_not_a_run_that_goes_on(tmp_path: Path) -> Non
 def test_how_the_last_run_ended(changes: dict[str, Any], how: str) -> None:
     lines = describe_status(replace(QUIET, last_run={**LAST, **changes}))
     assert lines[1] == f"last run: {SESSION}, ended 2026-01-02T03:09:05Z: the agent was killed by signal 9; {how}"
+
+
+def test_what_the_last_run_left_is_named() -> None:
+    knobs = [
+        {"path": "/proc/sys/vm/swappiness", "outcome": "drifted", "found": "60", "now": "33", "detail": ""},
+        {"path": "/proc/sys/vm/dirty_ratio", "outcome": "held", "found": "20", "now": "20", "detail": ""},
+        {"path": "/sys/block/vdb/queue/nr_requests", "outcome": "absent", "found": "64", "now": "", "detail": ""},
+    ]
+    problem = "the journal /var/lib/knobctl/journal cannot be removed: Read-only file system (EROFS)"
+    lines = describe_status(replace(QUIET, last_run={**LAST, "knobs": knobs, "problem": problem}))
+    assert lines[2:5] == [
+        "  ! /proc/sys/vm/swappiness was changed to 33 by somebody else; left alone",
+        "  ! /sys/block/vdb/queue/nr_requests no longer exists",
+        f"  ! {problem}",
+    ]
 
 
 def test_no_line_holds_a_control_character() -> None:

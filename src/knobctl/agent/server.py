@@ -182,6 +182,7 @@ class Server:
                 if time.monotonic() > deadline:
                     self._reason = "the main program no longer reads"
                 select.select([], [1], [], 1.0)
+                self._tell_watcher(b"\n")
                 if self._guard is not None:
                     self._guard.rest()
             except OSError:

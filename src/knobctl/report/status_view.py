@@ -10,7 +10,7 @@ from typing import Any
 from knobctl.agent.places import Places
 from knobctl.knobs import Value
 from knobctl.permanent.ways import read_json
-from knobctl.persist import Applied, applied_here
+from knobctl.persist import Applied, applied_here, describe_restore, knob_restores
 from knobctl.target.local import LocalTarget
 from knobctl.target.standing import was_cut_off
 from knobctl.target.text import clean
@@ -89,6 +89,10 @@ def describe_status(record: StatusRecord) -> list[str]:
     last = record.last_run
     if last is not None:
         lines.append(f"last run: {last['session']}, ended {last['at']}: {last['reason']}; {_how(last)}")
+        told = knob_restores([knob for knob in last["knobs"] if knob["outcome"] != "held"])
+        lines += [f"  ! {line}" for line in describe_restore(told)]
+        if last.get("problem"):
+            lines.append(f"  ! {last['problem']}")
     if not record.applied:
         lines.append("nothing is applied")
     for entry in record.applied:
