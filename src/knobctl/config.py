@@ -14,7 +14,6 @@ the user's one counts. Either may be missing. Today there is one table::
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -127,7 +126,7 @@ def _checked(path: Path, key: str, value: Any, environ: Mapping[str, str]) -> An
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong("a number")
     if key == "timeout":
-        if not math.isfinite(value) or not 0 < value <= MOST_SECONDS:
+        if not 0 < value <= MOST_SECONDS:
             raise wrong(f"a number of seconds, more than 0 and at most {MOST_SECONDS}")
         return float(value)
     if not isinstance(value, int) or value < 1:

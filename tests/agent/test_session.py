@@ -253,6 +253,27 @@ def test_a_work_folder_that_cannot_be_made_leaves_nothing_behind(
     assert not os.path.exists(places.journal)
 
 
+def test_a_journal_that_cannot_be_removed_is_not_acted_on_again(
+    kernel: FileKernel, session: Session, places: Places
+) -> None:
+    session.write("vm.swappiness", 10)
+    left = Path(places.journal).read_bytes()
+    Path(places.journal).unlink()
+    Path(places.journal).mkdir()  # stands for a disk that became read-only: nothing can be written or removed
+    record = session.end("finished")
+    assert record is not None
+    assert record["restored"]
+    assert record["problem"].startswith(f"the journal {places.journal} cannot be removed: Is a directory")
+    Path(places.journal).rmdir()
+    Path(places.journal).write_bytes(left)
+    kernel.store("/proc/sys/vm/swappiness", "33")
+    record = recover(kernel, places, "restore", "asked for")
+    assert record is not None
+    assert record["reason"] == "everything was back already; only the journal could not be removed then"
+    assert kernel.read("/proc/sys/vm/swappiness") == "33", "the administrator's, since"
+    assert not os.path.exists(places.journal)
+
+
 def test_a_journal_that_vanished_is_remembered_by_the_agent(
     kernel: FileKernel, session: Session, places: Places
 ) -> None:

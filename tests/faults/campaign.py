@@ -71,6 +71,7 @@ def played(items: Sequence[Item], tell: Callable[[str], None]) -> Iterator[Outco
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and theirs, would ignore it
     processes.adopt_orphans()
     machine, knobs = Machine(), Knobs.here()
     if not machine.lock_is_free() or machine.has_journal():

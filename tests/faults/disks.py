@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.machine import STATE_FOLDER
 
+FOR_LETTING_GO_SECONDS = 5.0
 _OVERLAY = 'mount --bind "$0" "$1" && shift && exec "$@"'
 
 
@@ -50,9 +52,7 @@ class Disk:
 
     def fail(self) -> None:
         """Reports an error of the disk to its file system, which becomes read-only."""
-        devices = [line.split()[0] for line in Path("/proc/self/mounts").read_text().splitlines()
-                   if line.split()[1] == str(self.folder)]  # fmt: skip
-        Path("/sys/fs/ext4", Path(devices[0]).name, "trigger_fs_error").write_text("1")
+        (self._file_system() / "trigger_fs_error").write_text("1")
 
     def repair(self) -> None:
         """Makes it writable again; every process that sees it must have ended."""
@@ -69,8 +69,16 @@ class Disk:
             _call("mount", "-o", "loop,errors=remount-ro", str(self._image), str(self.folder))
 
     def _mount_again(self) -> None:
+        file_system = self._file_system()
         _call("umount", str(self.folder))
+        deadline = time.monotonic() + FOR_LETTING_GO_SECONDS
+        while file_system.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)  # the kernel takes down the mounts of ended processes a little later
         self._mount()
+
+    def _file_system(self) -> Path:
+        mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+        return Path("/sys/fs/ext4", *[Path(mount[0]).name for mount in mounts if mount[1] == str(self.folder)])
 
 
 def can_make(kind: str) -> str:

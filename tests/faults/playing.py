@@ -185,9 +185,9 @@ def _finish(scene: Scene, moment: float) -> float | None:
             _start_again(scene, left())
         elif scene.run.disk is None or scene.run.disk.kind != "ext4":
             scene.problems.append("the run ended and left its journal")
-    scene.wait(lambda: _nobody_is_left(scene), left())
+    gone = scene.wait(lambda: _nobody_is_left(scene), left())
     disk = scene.run.disk
-    if disk is not None and disk.kind == "ext4" and scene.run.journal.exists() and _nobody_is_left(scene):
+    if gone and disk is not None and disk.kind == "ext4" and scene.run.journal.exists():
         disk.repair()
         _start_again(scene, left())
     return started

@@ -78,6 +78,8 @@ TOML_PIECES = st.sampled_from(
 @given(content=st.one_of(mutated_text(TOML), mutated_lines(TOML), st.lists(TOML_PIECES, max_size=12).map("\n".join),
                          st.lists(TOML_PIECES, max_size=12).map("".join), texts, st.binary(max_size=100)))  # fmt: skip
 @example(content="timeout = " + "9" * 5000)
+@example(content="[model]\ntimeout = " + "9" * 400)
+@example(content="[model]\ntimeout = nan")
 @example(content="[model]\ntokens = " + "[" * 5000)
 @example(content="[model]\ntokens = " + "{a=" * 5000)
 @example(content="a." * 5000 + "b = 1")

@@ -20,6 +20,8 @@ class Places:
         run: Folder of the lock (``/run/knobctl``).
         lock: One run per machine holds it.
         journal: What the open session found and wrote; does not exist between runs.
+        settled: Work folder of a run whose journal could not be removed although everything is back; until the next
+            boot.
         last_run: How the last run ended.
         applied: What ``apply`` made permanent, and what it replaced.
     """
@@ -30,6 +32,7 @@ class Places:
         self.run = os.path.join(root, "run/knobctl")
         self.lock = os.path.join(self.run, "lock")
         self.journal = os.path.join(self.state, "journal")
+        self.settled = os.path.join(self.run, "settled")
         self.last_run = os.path.join(self.state, "last-run.json")
         self.applied = os.path.join(self.state, "applied.json")
 

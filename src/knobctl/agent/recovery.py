@@ -4,6 +4,7 @@ The agent calls it at the end of a run, the watcher when the agent died, ``knobc
 both did.
 """
 
+import contextlib
 import functools
 import os
 import sys
@@ -56,6 +57,8 @@ def recover(
     }  # fmt: skip
     if begin.get("boot_id") and begin["boot_id"] != kernel.boot_id():
         record.update(rebooted=True, reason="the machine was rebooted, which put every knob back")
+    elif _is_settled(places, begin):
+        record.update(reason="everything was back already; only the journal could not be removed then")
     else:
         record["knobs"] = restore(kernel, history, functools.partial(_announce, places))
         record["restored"] = back(record["knobs"])
@@ -66,6 +69,7 @@ def recover(
             delete(places.journal)
         except OSError as error:  # a disk that became read-only: the machine is what counts
             record["problem"] = "the journal %s cannot be removed: %s" % (places.journal, explain(error))
+            _settle(places, begin)
     _keep(places, record)
     return record
 
@@ -89,22 +93,32 @@ def main(kernel: Kernel, places: Places, lock: int) -> int:
     return 0 if record is None or record["restored"] else 5
 
 
+def _settle(places: Places, begin: Dict[str, Any]) -> None:
+    """Notes that this journal must not be acted on again: what is changed from now on is somebody else's doing."""
+    with contextlib.suppress(OSError):
+        write_atomically(places.settled, str(begin.get("folder", "")))
+
+
+def _is_settled(places: Places, begin: Dict[str, Any]) -> bool:
+    try:
+        with open(places.settled, encoding="utf-8") as handle:
+            return bool(begin) and handle.read() == begin.get("folder")
+    except OSError:
+        return False
+
+
 def _announce(places: Places, *entries: Dict[str, Any]) -> None:
     """Notes what is about to be written. A disk that takes no note does not matter here: the machine is what counts."""
-    try:
+    with contextlib.suppress(OSError):
         note = journal.Journal(places.journal)
         note.append(*entries)
         note.close()
-    except OSError:
-        return
 
 
 def _keep(places: Places, record: Dict[str, Any]) -> None:
     """Keeps how a run ended, for ``knobctl status``. A full disk does not matter here: the machine is what counts."""
-    try:
+    with contextlib.suppress(OSError):
         write_atomically(places.last_run, encode(record).decode("ascii"))
-    except OSError:
-        return
 
 
 def _end_everything(folder: str, grace: float) -> None:

@@ -88,7 +88,7 @@ class Server:
             self._look()
             if self._session.is_open and time.monotonic() - self._heard > protocol.HEARTBEAT_SECONDS:
                 self._reason = "the main program fell silent"
-        self._session.end(self._reason, grace=2.0)
+        self._session.end(self._reason)
         return 0
 
     def _look(self) -> None:
@@ -272,7 +272,7 @@ class Server:
     def _begin_run(self, request: Dict[str, Any]) -> Optional[Dict[str, Any]]:
         if not self._session.is_open or self._run is not None:
             raise AgentError(BAD_REQUEST, "no session is open, or a command is running")
-        timeout = float(request["timeout"])
+        number, timeout = int(request["id"]), float(request["timeout"])
         if not 0 < timeout <= MAX_SECONDS:
             raise AgentError(BAD_REQUEST, "a command may take up to %d s, not %g" % (MAX_SECONDS, timeout))
         if self._tripped:  # between two commands
@@ -283,10 +283,10 @@ class Server:
             program = Program(_argv(request), self._identity, self._session.folder, _env(request))
         except OSError as error:
             self._send(
-                {"id": request["id"], "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0}
+                {"id": number, "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0}
             )
             return self._outcome({"exit_code": 127, "seconds": 0.0})
-        self._run = Run(request["id"], program, timeout, sampler, self._send)
+        self._run = Run(number, program, timeout, sampler, self._send)
         self._selector.register(program.pipe, selectors.EVENT_READ, "output")
         self._listening = program.pipe
         return None

@@ -158,7 +158,7 @@ class Session:
             self._observe(ours)
         return report
 
-    def end(self, reason: str, grace: float = 10.0) -> Optional[Dict[str, Any]]:
+    def end(self, reason: str, grace: float = 2.0) -> Optional[Dict[str, Any]]:
         """Restores, ends all processes, removes the work folder and the journal; keeps a record."""
         if self._journal is None:
             return None

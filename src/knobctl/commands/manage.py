@@ -116,6 +116,8 @@ def restore_command(as_json: bool) -> int:
     if record is not None and record["rebooted"]:
         say("the machine was rebooted since, which put every knob back")
     _show_restore(knobs)
+    if record is not None and record["problem"]:
+        say(record["problem"])
     if as_json:
         put({"success": not record or record["restored"], "restored": [asdict(knob) for knob in knobs],
              "record": record})  # fmt: skip

@@ -4,6 +4,7 @@ What was replaced is on the disk before anything changes: the live values found,
 will be written, and what TuneD was doing. Applies stack: each rollback undoes the last one.
 """
 
+import contextlib
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
@@ -108,6 +109,8 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
         seen = entry["settings"].get(found["path"], found["text"])
         unsure = not entry.get("complete", True)
         history.files[found["path"]] = FileHistory(found["path"], found["text"], found["active"], seen, unsure)
+    with contextlib.suppress(OSError):  # a full disk must not keep anybody from going back
+        _keep(places, [*stack, {**entry, "complete": False}])  # when this is cut off, the next one finishes it
     undone = undo(kernel, history, entry, tuned)
     if undone.stuck:
         raise AgentError(RESTORE_INCOMPLETE, "; ".join(undone.stuck), "Mend that, then run `knobctl rollback` again.")

@@ -196,7 +196,7 @@ class SysbenchAdapter(ToolAdapter):
 
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``--report-interval=1``."""
-        if _parse(argv).has("--report-interval") or not argv:
+        if _parse(argv).has("--report-interval") or len(argv) < 2:
             return tuple(argv)
         return (*argv[:-1], "--report-interval=1", *argv[-1:])
 
