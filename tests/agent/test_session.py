@@ -41,7 +41,7 @@ def test_a_write_is_read_back_and_restored(kernel: FileKernel, session: Session)
     assert kernel.snapshot() == before
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(writes=WRITES, bytes_face=st.booleans(), crash=st.booleans())
 def test_any_sequence_of_writes_is_restored_exactly(
     kernel: FileKernel,
@@ -263,7 +263,7 @@ def test_a_journal_that_cannot_be_removed_is_not_acted_on_again(
     record = session.end("finished")
     assert record is not None
     assert record["restored"]
-    assert record["problem"].startswith(f"the journal {places.journal} cannot be removed: Is a directory")
+    assert record["problem"].startswith(f"the journal {places.journal} cannot be removed or written: Is a directory")
     Path(places.journal).rmdir()
     Path(places.journal).write_bytes(left)
     kernel.store("/proc/sys/vm/swappiness", "33")
@@ -272,6 +272,26 @@ def test_a_journal_that_cannot_be_removed_is_not_acted_on_again(
     assert record["reason"] == "everything was back already; only the journal could not be removed then"
     assert kernel.read("/proc/sys/vm/swappiness") == "33", "the administrator's, since"
     assert not os.path.exists(places.journal)
+
+
+def test_a_damaged_journal_is_written_anew_while_something_is_not_back(
+    kernel: FileKernel, session: Session, places: Places
+) -> None:
+    session.write_all({"vm.swappiness": 10, "net.ipv4.tcp_wmem[max]": 8388608})
+    Path(places.journal).write_bytes(Path(places.journal).read_bytes()[:40])
+    kernel.refuse["/proc/sys/vm/swappiness"] = OSError(errno.EBUSY, "Device or resource busy")
+    record = session.end("finished")
+    assert record is not None
+    assert not record["restored"]
+    kernel.refuse.clear()
+    kernel.store("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 7777777")
+    record = recover(kernel, places, "restore", "asked for")
+    assert record is not None
+    assert (record["session"], [entry["path"] for entry in record["knobs"]]) == (
+        "test-session", ["/proc/sys/vm/swappiness"],
+    )  # fmt: skip
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    assert kernel.read("/proc/sys/net/ipv4/tcp_wmem").split()[2] == "7777777", "back already, and theirs since"
 
 
 def test_a_journal_that_vanished_is_remembered_by_the_agent(

@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from knobctl.agent.places import sync_folder
 
@@ -116,6 +116,15 @@ def read(path: str, copy: bytes = b"") -> Optional[History]:
     for entry in max(_entries(content), _entries(copy), key=len):
         _take(history, entry)
     return history if history.begin or history.files else None
+
+
+def text(history: History, paths: Sequence[str]) -> str:
+    """A journal that is only about these files, which are yet to be put back."""
+    entries = [history.begin]
+    for entry in (history.files[path] for path in paths):
+        entries.append({"kind": "found", "path": entry.path, "text": entry.found, "active": entry.active})
+        entries.append({"kind": "intent", "path": entry.path})
+    return b"".join(map(_line, entries)).decode("ascii")
 
 
 def _take(history: History, entry: Dict[str, Any]) -> None:

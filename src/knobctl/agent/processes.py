@@ -1,5 +1,6 @@
 """Programs started for a run: as an ordinary user, in their own process group, and never outliving the run."""
 
+import contextlib
 import ctypes
 import os
 import pwd
@@ -7,7 +8,6 @@ import resource
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -59,7 +59,7 @@ def die_with_parent(with_signal: int = signal.SIGTERM) -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
 
 
-@contextmanager
+@contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
     """Files are made, opened and deleted with this user's rights, so that no link can lead root astray."""
     if os.geteuid() != 0 or uid == 0:
@@ -84,12 +84,10 @@ def set_oom_score(score: str) -> str:
         The score that it had.
     """
     own = "0"
-    try:
-        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as handle:
-            own = handle.read().strip()
-            handle.write(score)
-    except OSError:
-        pass  # a container may not lower it
+    # A container may not lower it.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "r+", encoding="ascii") as handle:
+        own = handle.read().strip()
+        handle.write(score)
     return own
 
 
@@ -172,10 +170,8 @@ def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) 
 def signal_all(pids: Set[int], which: int) -> None:
     """Sends a signal to processes; those that are gone already do not matter."""
     for pid in pids:
-        try:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, which)
-        except (ProcessLookupError, PermissionError):
-            continue
 
 
 def reap() -> None:

@@ -64,11 +64,15 @@ def recover(
         record["restored"] = back(record["knobs"])
         _end_everything(str(begin.get("folder", "")), grace)
     remove_work_folder(str(begin.get("folder", "")))
-    if record["restored"]:
-        try:
+    try:
+        if record["restored"]:
             delete(places.journal)
-        except OSError as error:  # a disk that became read-only: the machine is what counts
-            record["problem"] = "the journal %s cannot be removed: %s" % (places.journal, explain(error))
+        else:  # written anew, because the file may have been damaged
+            failed = [entry["path"] for entry in record["knobs"] if entry["outcome"] == "failed"]
+            write_atomically(places.journal, journal.text(history, failed))
+    except OSError as error:  # a disk that became read-only: the machine is what counts
+        record["problem"] = "the journal %s cannot be removed or written: %s" % (places.journal, explain(error))
+        if record["restored"]:
             _settle(places, begin)
     _keep(places, record)
     return record

@@ -282,9 +282,7 @@ class Server:
         try:
             program = Program(_argv(request), self._identity, self._session.folder, _env(request))
         except OSError as error:
-            self._send(
-                {"id": number, "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0}
-            )
+            self._send({"id": number, "line": "cannot start %s: %s" % (request["argv"][0], error.strerror), "at": 0})
             return self._outcome({"exit_code": 127, "seconds": 0.0})
         self._run = Run(number, program, timeout, sampler, self._send)
         self._selector.register(program.pipe, selectors.EVENT_READ, "output")
