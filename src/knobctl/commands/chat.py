@@ -13,14 +13,12 @@ from knobctl.chat.conversation import Conversation
 from knobctl.chat.line import History, Interrupts, LineTerminal
 from knobctl.commands import options
 from knobctl.commands.edge import guarded, interactive, say
-from knobctl.commands.run import finish_what_was_left, settings_of
-from knobctl.errors import NotPermitted, StoreError, UsageError
+from knobctl.commands.run import settings_of
+from knobctl.errors import StoreError, UsageError
 from knobctl.report.narration import Narrator
 from knobctl.report.terminal import LineView
 from knobctl.state import state_folder
 from knobctl.store import Store
-from knobctl.target import Target
-from knobctl.target.local import LocalTarget
 
 
 @click.command("chat")
@@ -45,9 +43,6 @@ def chat_command(**given: Any) -> int:
     store = _store()
     try:
         with Interrupts() as interrupts:
-            interrupts.hold()
-            _finish_what_was_left(target)
-            interrupts.release()
             history = History(state_folder() / "chat-history")
             terminal = LineTerminal(history, interrupts, verbose=given["verbose"])
             required = strategist == "llm"
@@ -67,14 +62,3 @@ def _store() -> Store | None:
         if error.hint:
             say(f"  hint: {error.hint}")
         return None
-
-
-def _finish_what_was_left(target: Target) -> None:
-    """As every run does. Somebody without the rights for it may talk all the same."""
-    if not isinstance(target, LocalTarget):
-        return
-    try:
-        finish_what_was_left(target)
-    except NotPermitted as error:
-        say(f"a run was cut off and its knobs are not back: {error.message}")
-        say("  hint: sudo knobctl restore")

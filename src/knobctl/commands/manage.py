@@ -12,7 +12,7 @@ import click
 from knobctl.agent.places import Places
 from knobctl.commands import options
 from knobctl.commands.edge import answer, confirm, guarded, put, say
-from knobctl.errors import KnobctlError, UsageError
+from knobctl.errors import KnobctlError, NotPermitted, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import (
     AUTO,
@@ -208,8 +208,10 @@ def finish_interrupted_run() -> None:
         knobs = knob_restores(record["knobs"]) if record else ()
         _show_restore(knobs)
         require_complete(knobs)
+    except NotPermitted as error:
+        say(f"its knobs are not back: {error.message}\n  hint: sudo knobctl restore")
     except KnobctlError as error:
-        say(f"knobctl: {error.message}\n  hint: {error.hint}")
+        say(f"its knobs are not back: {error.message}\n  hint: {error.hint}")
 
 
 def _show_restore(knobs: Sequence[KnobRestore]) -> None:

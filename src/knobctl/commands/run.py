@@ -13,10 +13,9 @@ from typing import Any
 import click
 
 from knobctl import pipeline, planning
-from knobctl.agent.places import Places
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
-from knobctl.errors import ConsentMissing, PlanError, RestoreIncomplete, UsageError
+from knobctl.errors import ConsentMissing, PlanError, UsageError
 from knobctl.events import EventSink, SessionStarted
 from knobctl.measure import Verdict
 from knobctl.pipeline import Settings
@@ -31,8 +30,6 @@ from knobctl.store import Result, SessionRecord, Store
 from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
-from knobctl.target.local import LocalTarget
-from knobctl.target.standing import was_cut_off
 from knobctl.target.text import clean
 
 
@@ -141,24 +138,9 @@ def _target(given: dict[str, Any]) -> Iterator[Target]:
     """The target, closed in the end whatever happened."""
     target = options.open_target(given["target_name"], given["workdir"], given["seed"])
     try:
-        if isinstance(target, LocalTarget) and not given.get("dry_run", True):
-            finish_what_was_left(target)
         yield target
     finally:
         target.close()
-
-
-def finish_what_was_left(target: LocalTarget) -> None:
-    """Puts back what a run left that was cut off, before a plan is made for values that are not the machine's own."""
-    if not was_cut_off(Places(target.root)):
-        return
-    record = target.recover()
-    if record is not None:
-        say(
-            f"a run was cut off (session {record['session']}); its {len(record['knobs'])} kernel files are put back now"
-        )
-        if not record["restored"]:
-            raise RestoreIncomplete("not every one of them could be put back", "Run `knobctl restore` to see which.")
 
 
 def _plan(request: str, target: Target, given: dict[str, Any]) -> Planned:
