@@ -28,6 +28,11 @@ WITNESS = pytest.StashKey[subprocess.Popen[str]]()
 TESTIMONY = pytest.StashKey[list[str]]()
 WITNESS_SECONDS = 30.0  # what its last look and its report may take
 
+SYSCTL = Path("/proc/sys/vm")
+USUAL = {"swappiness": "60", "dirty_ratio": "20", "dirty_background_ratio": "10"}
+TWINS = ("dirty_bytes", "dirty_background_bytes")
+TWINNED = {*TWINS, "dirty_ratio", "dirty_background_ratio"}
+
 MODEL_VARIABLES = {
     "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CREDENTIALS_DIRECTORY", "KNOBCTL_MODEL", "OLLAMA_HOST",
     "OPENAI_API_KEY",
@@ -44,10 +49,12 @@ def _obstacle_to_real_host() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     obstacle = _obstacle_to_real_host()
-    if obstacle:
-        for item in items:
-            if item.get_closest_marker("real_host"):
+    for item in items:
+        if item.get_closest_marker("real_host"):
+            if obstacle:
                 item.add_marker(pytest.mark.skip(reason=obstacle))
+            assert isinstance(item, pytest.Function)
+            item.fixturenames.insert(0, "usual_values")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -100,6 +107,18 @@ def kernel_is_left_as_found() -> Iterator[None]:
         changed = kernel_settings.differences(before, kernel_settings.settings())
     if changed:
         pytest.fail("the tests changed this machine:\n" + "\n".join(changed), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def usual_values(kernel_is_left_as_found: None) -> Iterator[None]:
+    """The kernel's own defaults for the knobs that the tests on a real kernel turn, whatever this machine has."""
+    before = [(path, path.read_text().strip()) for path in (SYSCTL / name for name in (*USUAL, *TWINS))]
+    for name, value in USUAL.items():
+        (SYSCTL / name).write_text(value)
+    yield
+    for path, value in before:
+        if not (path.name in TWINNED and value == "0"):  # 0 says that the twin is the one that counts
+            path.write_text(value)
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,7 @@ FAULTS = (
     _stop("watcher", "the watcher", AGENT_SEES_WATCHER),
     Fault(
         "stop-agent-kill-main", "SIGSTOP of the agent, and up to 1 s later `kill -9` of the main program",
-        f"watcher: it kills an agent that gives no sign of life (here for {SHORT_PATIENCE_SECONDS:g} s, else 20 s)",
+        f"watcher: it kills an agent that gives no sign of life (here for {SHORT_PATIENCE_SECONDS:g} s, else 60 s)",
         stop_then_kill("agent", "main"), doors=("program",), kills=frozenset({"main"}), ends_run=True, stops_agent=True,
         patience=SHORT_PATIENCE_SECONDS,
     ),
