@@ -15,11 +15,13 @@ class Trial:
 
     Attributes:
         number: Counts from 0 through the whole session, whatever the kind.
-        kind: ``warmup``, ``baseline``, ``search``, ``suggestion``, ``control`` (the default again, for drift),
-            ``canary`` (the default after a failure), ``run-off`` (one of two candidates for the verification),
-            ``verify-default`` or ``verify-candidate``.
+        kind: ``warmup``, ``baseline``, ``probe`` (something very different, to see whether it leaves traces in the
+            next run), ``search``, ``suggestion``, ``control`` (the default again, for drift), ``canary`` (the default
+            after a failure), ``run-off`` (one of two candidates for the verification), ``verify-default`` or
+            ``verify-candidate``.
         configuration: Value of every knob that differs from the default configuration.
-        score: The objective; None when the trial failed.
+        score: The objective; None when the trial failed. Of a run that was cut short: what the whole run would
+            have given, as estimated from its progress.
         metrics: Everything that the benchmark printed.
         machine: Machine metrics over the run.
         samples: The objective over time: (second, value).
@@ -27,6 +29,8 @@ class Trial:
         reward: What the learner was given; None outside the search.
         failure: Why there is no score; empty when there is one.
         started: Seconds since the session began.
+        cut_short: The run was ended early because it was bad beyond doubt.
+        uncertainty: Standard deviation of the ln score on top of the noise between runs: above 0 for an estimate.
     """
 
     number: int
@@ -40,6 +44,8 @@ class Trial:
     reward: float | None
     failure: str
     started: float
+    cut_short: bool = False
+    uncertainty: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,14 @@ class SessionStarted(Event):
 
 
 @dataclass(frozen=True)
+class SessionResumed(Event):
+    """A run that was cut off goes on: ``trials`` were recorded before and are not measured again."""
+
+    kind: ClassVar[str] = "session-resumed"
+    trials: int
+
+
+@dataclass(frozen=True)
 class PhaseStarted(Event):
     """The run enters ``prepare``, ``preflight``, ``search``, ``run-off``, ``verify`` or ``restore``.
 
@@ -153,13 +167,29 @@ class TrialDone(Event):
 
 @dataclass(frozen=True)
 class NoiseMeasured(Event):
-    """The preflight knows the noise. ``smallest_percent`` is the smallest effect that the budget can prove."""
+    """The preflight knows the noise.
+
+    Attributes:
+        baseline: Geometric mean of the counted runs of the default configuration.
+        noise_percent: Noise between runs, in percent of the score.
+        smallest_percent: The smallest effect that the budget can prove.
+        pairs: Most pairs of the verification.
+        within_percent: Part of the noise that comes from within a run; None when the runs print no progress.
+        drift_percent: How far the score moved over the preflight.
+        carry_over_percent: How much better (positive) or worse a run of the default was right after a very different
+            configuration; None when that was not looked at.
+        run_seconds: Length of a run from now on.
+    """
 
     kind: ClassVar[str] = "noise-measured"
     baseline: float
     noise_percent: float
     smallest_percent: float
     pairs: int
+    within_percent: float | None = None
+    drift_percent: float = 0.0
+    carry_over_percent: float | None = None
+    run_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from knobctl.target import Target
 from knobctl.target.metrics import MACHINE_METRICS
 from knobctl.target.simulated import SimulatedTarget, simulated_target
 from knobctl.target.surfaces import SURFACES
+from knobctl.workload.base import Samples
 from tests.target.contract import TargetContract
 
 
@@ -208,10 +209,10 @@ def test_a_machine_that_uses_bytes_still_does_afterwards() -> None:
 
 
 def test_a_run_takes_virtual_time_and_prints_progress(bowl: SimulatedTarget) -> None:
-    seen: list[tuple[float, float | None]] = []
+    seen: list[tuple[float, int]] = []
 
-    def on_progress(fraction: float, score: float | None) -> bool:
-        seen.append((fraction, score))
+    def on_progress(fraction: float, samples: Samples) -> bool:
+        seen.append((fraction, len(samples)))
         return False
 
     result = bowl.evaluate(on_progress)
@@ -220,6 +221,7 @@ def test_a_run_takes_virtual_time_and_prints_progress(bowl: SimulatedTarget) -> 
     assert result.seconds == bowl.clock.monotonic() == 5.0
     assert result.samples == tuple((float(second), 110.0) for second in range(1, 6))
     assert [fraction for fraction, _ in seen] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert [count for _, count in seen] == [1, 2, 3, 4, 5]
     assert set(result.machine) == {metric.name for metric in MACHINE_METRICS}
 
 

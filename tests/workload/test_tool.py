@@ -4,6 +4,7 @@ import pytest
 
 from knobctl.errors import HealthStop, WorkloadError
 from knobctl.target import CommandOutcome
+from knobctl.workload.base import Samples
 from knobctl.workload.sysbench import SysbenchAdapter
 from knobctl.workload.tool import RELIEF, ToolWorkload, failure_of, measure
 from tests.workload.captured import captured
@@ -62,18 +63,18 @@ def test_a_hanging_run_is_killed_after_three_times_its_duration_and_a_minute() -
     assert measurement.failure == "sysbench did not end within 69 s and was killed: Threads started!"
 
 
-def test_progress_is_told_as_fraction_and_mean_and_can_end_the_run() -> None:
-    told: list[tuple[float, float | None]] = []
+def test_progress_is_told_as_fraction_and_samples_and_can_end_the_run() -> None:
+    told: list[tuple[float, list[float]]] = []
 
-    def on_progress(fraction: float, score: float | None) -> bool:
-        told.append((fraction, score))
-        return len([score for _, score in told if score is not None]) == 2
+    def on_progress(fraction: float, samples: Samples) -> bool:
+        told.append((fraction, [value for _, value in samples]))
+        return len(samples) == 2
 
     measurement = workload(Played(captured("sysbench-1.0-cpu-interval"), pace=0.1)).run(on_progress)
 
-    assert [(round(fraction, 3), score) for fraction, score in told if score is not None] == [
-        (0.333, 7140.93),
-        (0.667, pytest.approx((7140.93 + 7112.47) / 2)),
+    assert [(round(fraction, 3), values) for fraction, values in told if values] == [
+        (0.333, [7140.93]),
+        (0.667, [7140.93, 7112.47]),
     ]
     assert measurement.cut_short
     assert measurement.metrics == {}

@@ -21,9 +21,10 @@ from knobctl.errors import (
 from knobctl.events import Event, EventSink, Progress, Trial, TrialDone, TrialStarted
 from knobctl.knobs import Value
 from knobctl.safety import SafePlan
-from knobctl.stats import geometric_mean, log_ratio, percent
+from knobctl.stats import geometric_mean, log_ratio, mean, percent
 from knobctl.target import Target
 from knobctl.workload import Measurement, Workload
+from knobctl.workload.base import Samples
 from knobctl.workload.tool import RELIEF
 
 DEFAULT_KINDS = ("baseline", "control", "canary")
@@ -184,8 +185,8 @@ class Bench:
         return max((percent(gain) for gain in gains if gain is not None), default=None)
 
     def _run(self, number: int, changed: Mapping[str, Value]) -> Measurement:
-        def on_progress(fraction: float, score: float | None) -> bool:
-            self._emit(Progress(number, fraction, score))
+        def on_progress(fraction: float, samples: Samples) -> bool:
+            self._emit(Progress(number, fraction, mean([value for _, value in samples])))
             return False
 
         try:

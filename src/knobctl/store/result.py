@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any
 
 from knobctl.errors import StoreError
@@ -31,6 +31,9 @@ class KnobChange:
         candidate: Value that the candidate gives it.
         unit: Unit of both; empty for choices and counts.
         why: Why it matters, from the catalogue.
+        share_percent: Its own part of the effect: what is lost when it alone goes back, as the model of the search
+            estimates it; None when the candidate did not come from a search.
+        share_interval: Both ends of the 95 % interval of that estimate.
     """
 
     name: str
@@ -38,6 +41,8 @@ class KnobChange:
     candidate: Value
     unit: str
     why: str
+    share_percent: float | None = None
+    share_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class Result:
         seconds: Length of the whole run.
         guardrails: What the pairs say about the metrics that must not get worse.
         knobs: The candidate knob by knob.
+        importance: How much each tuned knob mattered in the search, from 0 to 1, together 1; empty when there were too
+            few trials to tell.
+        cut_short: Trials that were ended early because they were bad beyond doubt.
+        seconds_saved: Benchmark seconds that this saved.
         notes: What people should know.
     """
 
@@ -112,6 +121,9 @@ class Result:
     seconds: float
     guardrails: tuple[GuardrailJudgement, ...] = ()
     knobs: tuple[KnobChange, ...] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
+    cut_short: int = 0
+    seconds_saved: float = 0.0
     notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -121,22 +133,28 @@ class Result:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Result:
-        """The result of a document; keys that a later version added are left out.
+        """The result of a document; keys that a later version added are left out, newer ones have their default.
 
         Raises:
             StoreError: A key is missing or has another type.
         """
         try:
-            values = {name: document[name] for name in cls.__dataclass_fields__}
+            required = {one.name for one in fields(cls) if one.default is MISSING and one.default_factory is MISSING}
+            values = {name: document[name] for name in cls.__dataclass_fields__ if name in document or name in required}
             interval = values["improvement_interval"]
             values["improvement_interval"] = None if interval is None else (float(interval[0]), float(interval[1]))
             values["verdict"] = Verdict(values["verdict"])
-            values["guardrails"] = tuple(GuardrailJudgement(**one) for one in values["guardrails"])
-            values["knobs"] = tuple(KnobChange(**one) for one in values["knobs"])
-            values["notes"] = tuple(values["notes"])
+            values["guardrails"] = tuple(GuardrailJudgement(**one) for one in values.get("guardrails", ()))
+            values["knobs"] = tuple(_change(one) for one in values.get("knobs", ()))
+            values["notes"] = tuple(values.get("notes", ()))
             return cls(**values)
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise StoreError(f"the result document is not complete: {error!r}", "Run the session again.") from None
+
+
+def _change(document: Mapping[str, Any]) -> KnobChange:
+    interval = document.get("share_interval")
+    return KnobChange(**{**document, "share_interval": None if interval is None else (interval[0], interval[1])})
 
 
 def conclude(

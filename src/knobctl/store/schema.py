@@ -88,6 +88,13 @@ STEPS = (
 
     CREATE INDEX session_of_conversation ON session (conversation);
     """,
+    """
+    ALTER TABLE trial ADD COLUMN cut_short INTEGER NOT NULL DEFAULT 0 CHECK (cut_short IN (0, 1));
+
+    ALTER TABLE trial ADD COLUMN uncertainty REAL NOT NULL DEFAULT 0;
+
+    ALTER TABLE session ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+    """,
 )
 """``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
 

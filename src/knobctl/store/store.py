@@ -28,6 +28,7 @@ from knobctl.events import (
     PhaseStarted,
     Progress,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
     StrategistStep,
     Trial,
@@ -46,7 +47,16 @@ from knobctl.target import HostFacts
 
 _KINDS: dict[str, type[Event]] = {
     cls.kind: cls
-    for cls in (Notice, SessionStarted, PhaseStarted, TrialStarted, NoiseMeasured, CandidateChosen, MachineRestored)
+    for cls in (
+        Notice,
+        SessionStarted,
+        SessionResumed,
+        PhaseStarted,
+        TrialStarted,
+        NoiseMeasured,
+        CandidateChosen,
+        MachineRestored,
+    )
 }
 
 
@@ -223,6 +233,8 @@ class Store:
                 reward=row["reward"],
                 failure=row["failure"],
                 started=row["started"],
+                cut_short=bool(row["cut_short"]),
+                uncertainty=row["uncertainty"],
             )
             for row in self._rows("SELECT * FROM trial WHERE session = ? ORDER BY number", (session,))
         )
@@ -346,7 +358,7 @@ class Store:
                 return  # it belongs to a conversation
             case TrialDone(trial=trial):
                 row = {field.name: getattr(trial, field.name) for field in fields(trial)}
-                row["failure"] = mask_secrets(row["failure"])
+                row["failure"], row["cut_short"] = mask_secrets(row["failure"]), int(row["cut_short"])
                 for name in ("configuration", "metrics", "machine", "samples"):
                     row[name] = _json(row[name])
                 insert(self._connection, "trial", {"session": session, **row})

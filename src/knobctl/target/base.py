@@ -231,6 +231,17 @@ class Target(Protocol):
         """
         ...
 
+    def resume(self, runs: int, seconds: float) -> None:
+        """Told after ``open`` when a session that was cut off goes on.
+
+        A real machine has nothing to do; a simulated one moves its clock and its noise to where they were.
+
+        Args:
+            runs: Benchmark runs that are recorded and will not be repeated.
+            seconds: How long the session had lasted at the end of the last of them.
+        """
+        ...
+
     @property
     def folder(self) -> str:
         """Absolute path of the session's work folder on the target (only while open)."""

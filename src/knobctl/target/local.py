@@ -116,6 +116,9 @@ class LocalTarget:
         self._folder = answer["folder"]
         self.left_behind = answer["left"]
 
+    def resume(self, runs: int, seconds: float) -> None:
+        """Nothing to do: time went on by itself."""
+
     @property
     def folder(self) -> str:
         """Absolute path of the work folder."""

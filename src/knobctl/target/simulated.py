@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, TargetError, UsageError, WriteFailed
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob, Value, codec
@@ -145,6 +146,12 @@ class SimulatedTarget:
             raise Busy(f"session {self._session} is using {self.name}", "Close it first.")
         self._session = session
 
+    def resume(self, runs: int, seconds: float) -> None:
+        """Moves the clock and the noise to where they were after so many runs."""
+        for _ in range(runs):
+            self._draw()
+        self.clock.sleep(seconds - self.clock.monotonic())
+
     @property
     def folder(self) -> str:
         """A path that looks like a work folder.
@@ -206,19 +213,16 @@ class SimulatedTarget:
         self._session = ""
         return report
 
-    def evaluate(self, on_progress: Callable[[float, float | None], bool] | None = None) -> Evaluation:
+    def evaluate(self, on_progress: Callable[[float, Sequence[tuple[float, float]]], bool] | None = None) -> Evaluation:
         """Runs the simulated benchmark once with the knobs as they are; virtual time passes.
 
         Args:
-            on_progress: Called once per virtual second with the fraction done and the score in that second; returning
-                True ends the run early, without a score.
+            on_progress: Called once per virtual second with the fraction done and the samples so far; returning True ends the run early, without a score.
         """
         self._require_open()
         # Drawn before the surface is asked, so that one failed run does not shift the noise of the runs after it.
-        run_noise = self.noise * self._random.standard_normal()
-        count = max(1, math.floor(self.run_seconds))
-        sample_noise = self.noise * self._random.standard_normal(count)
-        load_noise = np.exp(0.05 * self._random.standard_normal(len(_TYPICAL_LOAD)))
+        run_noise, sample_noise, load_noise = self._draw()
+        count = len(sample_noise)
         machine = {
             name: min(float(value * factor), 100.0) if value <= 100.0 else float(value * factor)
             for (name, value), factor in zip(_TYPICAL_LOAD.items(), load_noise, strict=True)
@@ -232,7 +236,7 @@ class SimulatedTarget:
         for index, deviation in enumerate(sample_noise):
             second = self.run_seconds * (index + 1) / count
             samples.append((second, score * math.exp(deviation)))
-            if on_progress is not None and on_progress(second / self.run_seconds, samples[-1][1]):
+            if on_progress is not None and on_progress(second / self.run_seconds, samples):
                 self.clock.sleep(second)
                 return Evaluation(None, second, tuple(samples), machine, "")
         self.clock.sleep(self.run_seconds)
@@ -246,6 +250,12 @@ class SimulatedTarget:
             if knob.name not in known and self._path(knob) in self._found:
                 values[knob.name] = self._value(knob)
         return values
+
+    def _draw(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+        """The luck of one run: its score's deviation, that of each of its seconds, and factors for its load."""
+        run_noise = self.noise * self._random.standard_normal()
+        sample_noise = self.noise * self._random.standard_normal(max(1, math.floor(self.run_seconds)))
+        return run_noise, sample_noise, np.exp(0.05 * self._random.standard_normal(len(_TYPICAL_LOAD)))
 
     def _truth(self) -> tuple[float | None, str]:
         try:

@@ -9,8 +9,10 @@ from typing import Literal, Protocol
 from knobctl.target import Target
 
 Direction = Literal["maximize", "minimize"]
-ProgressCallback = Callable[[float, float | None], bool]
-"""Called with (fraction done in [0, 1], the metric so far or None); returning True cuts the run short."""
+Samples = Sequence[tuple[float, float]]
+"""The objective over time: (seconds since the start, value in the interval that ends there)."""
+ProgressCallback = Callable[[float, Samples], bool]
+"""Called with (fraction done in [0, 1], the samples so far); returning True cuts the run short."""
 
 
 @dataclass(frozen=True)

@@ -240,8 +240,7 @@ class _Watch:
         fraction = seconds / self._expected
         if said is not None:
             fraction = said.seconds / self._expected if said.fraction is None else said.fraction
-        mean = sum(value for _, value in self.samples) / len(self.samples) if self.samples else None
-        return self._on_progress(min(max(fraction, 0.0), 1.0), mean)
+        return self._on_progress(min(max(fraction, 0.0), 1.0), self.samples)
 
 
 def measure(
