@@ -26,7 +26,7 @@ coverage: setup ## which lines the tests reach, in this process (80 percent at l
 	$(ON_ALL_CORES) --cov --cov-report=
 	$(ON_THE_KERNEL) --cov --cov-append
 
-test-long: setup ## the tests that take minutes each
+test-long: setup ## the tests that take minutes each (KNOBCTL_SETUP_BROWSER=yes: with a Chromium for those of the report)
 	$(BIN)/pytest -m long
 
 test-faults: setup ## 500 runs on this kernel, each struck by a random fault; writes docs/faults.md (about half an hour)

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from knobctl import pipeline
 from knobctl.events import Event, TrialDone
-from knobctl.pipeline import Settings
+from knobctl.settings import Settings
 from knobctl.plan import plan_from
 from knobctl.safety import Consent
 from knobctl.search.registry import SEARCHERS

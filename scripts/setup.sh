@@ -6,6 +6,7 @@
 #
 # PYTHON=/path/to/python   choose the interpreter
 # KNOBCTL_SETUP_TOOLS=no   leave the machine's packages alone: only the virtual environment
+# KNOBCTL_SETUP_BROWSER=yes   a Chromium as well, for the tests of the report that `make test-long` runs
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -41,6 +42,11 @@ missing_tools() {
     for tool in pgbench sysbench nginx ab wrk fio; do
         have "$tool" || echo "$tool"
     done
+    if [ "${KNOBCTL_SETUP_BROWSER:-no}" = yes ]; then
+        for tool in chromium chromedriver; do
+            have "$tool" || echo "$tool"
+        done
+    fi
 }
 
 reason() {
@@ -52,6 +58,7 @@ reason() {
         ab) echo "measures web requests" ;;
         wrk) echo "measures web requests on many connections (optional)" ;;
         fio) echo "measures disks (optional)" ;;
+        chromium | chromedriver) echo "shows the report to its tests" ;;
         venv) echo "python3 -m venv cannot make the environment without it" ;;
     esac
 }
@@ -62,6 +69,7 @@ package_of() { # manager, tool
         dnf:postgresql) echo postgresql-server ;;
         dnf:pgbench) echo postgresql-contrib ;;
         apt:ab) echo apache2-utils ;;
+        apt:chromedriver) echo chromium-driver ;;
         dnf:ab) echo httpd-tools ;;
         *) echo "$2" ;;
     esac

@@ -41,10 +41,10 @@ from knobctl.events import (
 )
 from knobctl.knobs import Value
 from knobctl.measure import Verdict
-from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, plan_from
 from knobctl.report.narration import Narrator
 from knobctl.safety import Consent
+from knobctl.settings import Settings
 from knobctl.store import Result, Store
 from knobctl.target.base import KnobRestore, RestoreReport
 from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
@@ -157,7 +157,7 @@ def test_where_nothing_matters_nothing_is_claimed(store: Store, seed: int) -> No
     assert result.claimed_by_search is not None and result.claimed_by_search > 0, "the luckiest of 16 noisy runs"
 
 
-@pytest.mark.parametrize(("surface", "seed"), [("postgresql", 3), ("null", 1)])
+@pytest.mark.parametrize(("surface", "seed"), [("postgresql", 10), ("null", 1)])
 def test_the_headline_is_computed_from_the_fresh_pairs_alone(store: Store, surface: str, seed: int) -> None:
     played = play(store, simulated_target(surface, seed=seed), plan(surface), Settings(searcher="random", seed=5))
     pairs = store.pairs(played.result.session_id)
@@ -265,18 +265,20 @@ def test_trials_are_numbered_announced_and_followed(store: Store) -> None:
         assert fractions == sorted(fractions) and fractions[-1] == 1.0
         number += 1
     assert number == played.result.trials
-    assert [trial.kind for trial in played.trials[:5]] == ["warmup"] + ["baseline"] * 4
-    assert all(trial.configuration == {} for trial in played.trials if trial.kind not in (*SEARCHED, "run-off")
-               and trial.kind != "verify-candidate")  # fmt: skip
+    assert [trial.kind for trial in played.trials[:7]] == [
+        "warmup", "baseline", "baseline", "probe", "baseline", "baseline", "baseline",
+    ]  # fmt: skip
+    changing = {*SEARCHED, "probe", "run-off", "verify-candidate"}
+    assert all((trial.configuration == {}) == (trial.kind not in changing) for trial in played.trials)
     assert [trial.reward is not None for trial in played.trials] == [trial.kind in SEARCHED for trial in played.trials]
 
 
 def test_the_time_left_shrinks_to_nothing(store: Store) -> None:
-    played = play(store, simulated_target("null"), plan("null"))
+    played = play(store, simulated_target("null"), plan("null"), replace(QUICK, pairs=12))
     left = [event.seconds_left for event in played.events if isinstance(event, TrialDone)]
     assert all(seconds >= 0 for seconds in left)
     assert left[0] > left[-1]
-    assert left[-1] <= 12 * 2 * 6, "no more than the pairs that an early stop saved"
+    assert left[-1] <= 12 * 2 * 7, "no more than the pairs that an early stop saved"
 
 
 def test_the_session_can_be_read_back(store: Store) -> None:
@@ -312,9 +314,9 @@ def test_without_a_seed_one_is_drawn_and_recorded(store: Store) -> None:
 # --- time
 
 
-@pytest.mark.parametrize("seconds", [120, 200, 330])
+@pytest.mark.parametrize("seconds", [200, 330])
 def test_a_time_budget_is_for_everything_together(store: Store, seconds: float) -> None:
-    settings = Settings(searcher="random", seed=5, seconds=seconds)
+    settings = Settings(searcher="random", seed=5, seconds=seconds, force=True)
     played = play(store, simulated_target("null", seed=2), plan("null", total_timesteps=1000), settings)
     assert played.result.seconds <= seconds
     assert played.result.seconds > seconds / 2
@@ -322,15 +324,15 @@ def test_a_time_budget_is_for_everything_together(store: Store, seconds: float) 
     assert f"the time ran out after {count} of 1000 trials" in played.result.notes
     noise = played.of(NoiseMeasured)[0]
     assert isinstance(noise, NoiseMeasured)
-    assert 5 <= noise.pairs <= 12
+    assert 5 <= noise.pairs <= 20
     assert all(event.seconds_left <= seconds for event in played.events if isinstance(event, TrialStarted))
 
 
 def test_a_time_budget_that_is_used_up_before_the_search_proves_nothing(store: Store) -> None:
-    played = play(store, simulated_target(), plan("postgresql"), replace(QUICK, seconds=10.0))
+    played = play(store, simulated_target(), plan("postgresql"), replace(QUICK, seconds=10.0, force=True))
     assert played.result.verdict is Verdict.INCONCLUSIVE
     assert played.result.reason == "no configuration was tried, so nothing is known"
-    assert "the time left (0 s) hardly suffices for a search: a run takes 5 s" in played.result.notes
+    assert "the time left (0 s) hardly suffices for a search: a run takes 6 s" in played.result.notes
     assert "the time ran out after 0 of 8 trials" in played.result.notes
 
 
@@ -351,7 +353,10 @@ def test_a_candidate_is_verified_again_as_a_session_of_its_own(store: Store) -> 
     assert result.session_id != earlier.session_id
     assert result.candidate_config == earlier.candidate_config
     assert result.verdict is Verdict.IMPROVED
-    assert {trial.kind for trial in played.trials} == {"warmup", "baseline", "verify-default", "verify-candidate"}
+    kinds = {"warmup", "baseline", "probe", "verify-default", "verify-candidate"}
+    assert {trial.kind for trial in played.trials} == kinds
+    probe = next(trial for trial in played.trials if trial.kind == "probe")
+    assert probe.configuration == result.candidate_config, "the candidate itself shows what it leaves behind"
     assert (result.searcher, result.total_episodes, result.claimed_by_search, result.policy_updates) == (
         "none", 0, None, None,
     )  # fmt: skip
@@ -359,7 +364,7 @@ def test_a_candidate_is_verified_again_as_a_session_of_its_own(store: Store) -> 
 
 
 def test_a_session_without_a_candidate_has_nothing_to_verify(store: Store) -> None:
-    earlier = play(store, simulated_target(), plan("postgresql"), replace(QUICK, seconds=10.0)).result
+    earlier = play(store, simulated_target(), plan("postgresql"), replace(QUICK, seconds=10.0, force=True)).result
     with pytest.raises(UsageError, match=f"session {earlier.session_id} has no candidate to verify") as caught:
         again(store, simulated_target(), earlier, plan("postgresql"))
     assert caught.value.hint == "Choose another one from `knobctl sessions`."
@@ -635,11 +640,12 @@ def test_the_estimate_is_never_exceeded_and_is_capped_by_the_time(store: Store) 
     target = simulated_target("null", seed=2)
     safe = pipeline.validate(plan("null", total_timesteps=20), target, Consent())
     runs, seconds = pipeline.estimate(safe, Settings(pairs=12))
-    assert runs == 1 + 4 + 20 + 2 + 4 + 24
+    assert runs == (1 + 5 + 1) + (20 + 2) + 4 + 24
     assert seconds == runs * (3 + 1), "sysbench --time=3, and a second around it"
     assert pipeline.estimate(safe, Settings(pairs=12, seconds=60.0)) == (runs, 60.0)
-    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == 1 + 4 + 8 + 1 + 4 + 10
-    result = pipeline.execute(safe, target, store, lambda event: None, Settings(searcher="random", seed=2))
+    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == (1 + 5 + 1) + (8 + 1) + 4 + 10
+    assert pipeline.estimate(safe, Settings(budget=6))[0] == (1 + 5) + 6 + 4 + 40, "no probe, and the noise decides"
+    result = pipeline.execute(safe, target, store, lambda event: None, Settings(searcher="random", seed=2, pairs=12))
     assert result.trials <= runs
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from knobctl import run_rl_optimization
 from knobctl.errors import BenchmarkBroken, ConsentMissing, PlanError
-from knobctl.pipeline import Settings
 from knobctl.rl_autotuner import run_plan
 from knobctl.safety import Consent
+from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.target.simulated import SimulatedTarget, simulated_target
 from tests.commands.plans import FIVE_KEYS, plan, plan_file

@@ -180,3 +180,31 @@ def test_slope() -> None:
     assert stats.slope([1.0], [1.0]) is None
     assert stats.slope([1.0, 2.0], [1.0, math.nan]) is None
     assert stats.slope([1.0, 2.0], [1.0]) is None
+
+
+def test_a_bound_for_the_noise_grows_when_little_is_known() -> None:
+    """Against the exact factors ``sqrt(v / chi2.ppf(0.2, v))``: 2.117, 1.558 and 1.177."""
+    for count, factor in ((3, 2.117), (5, 1.558), (20, 1.177)):
+        values = [float(number % 3) for number in range(count)]
+        spread = stats.sd(values)
+        assert spread is not None
+        assert stats.upper_sd(values) == pytest.approx(factor * spread, rel=0.01)
+    assert stats.upper_sd([1.0]) is None
+    assert stats.upper_sd([1.0, 1.0, 1.0]) == 0.0
+    assert math.isfinite(stats.upper_sd([1.0, 2.0], confidence=0.999) or math.inf)
+
+
+def test_the_error_of_a_mean_takes_neighbours_that_resemble_each_other_into_account() -> None:
+    alternating = [1.0, 2.0] * 10
+    rising = [float(number) for number in range(20)]
+    independent = (stats.sd(alternating) or 0.0) / math.sqrt(20)
+    assert stats.standard_error(alternating) == pytest.approx(independent)
+    assert (stats.standard_error(rising) or 0.0) > 3 * (stats.sd(rising) or 0.0) / math.sqrt(20)
+    assert stats.standard_error([5.0] * 6) == 0.0
+    assert stats.standard_error([1.0, 2.0, 3.0]) is None
+    assert stats.standard_error([1.0, math.nan, 3.0, 4.0]) is None
+
+
+def test_student_t() -> None:
+    assert stats.student_t(0.975, 4) == pytest.approx(2.776, abs=0.001)
+    assert stats.student_t(0.5, 9) == pytest.approx(0.0, abs=1e-9)

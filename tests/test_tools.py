@@ -15,8 +15,8 @@ from knobctl import optimize_workload
 from knobctl.errors import Interrupted
 from knobctl.events import Event, SessionEnded, SessionStarted
 from knobctl.knobs import Value
-from knobctl.pipeline import Settings
 from knobctl.safety import Consent
+from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.target.base import HostFacts
 from knobctl.target.simulated import SimulatedTarget, simulated_target

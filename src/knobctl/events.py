@@ -29,6 +29,7 @@ class Trial:
         reward: What the learner was given; None outside the search.
         failure: Why there is no score; empty when there is one.
         started: Seconds since the session began.
+        ended: Seconds since the session began when the trial was over, knobs and reset included.
         cut_short: The run was ended early because it was bad beyond doubt.
         uncertainty: Standard deviation of the ln score on top of the noise between runs: above 0 for an estimate.
     """
@@ -44,6 +45,7 @@ class Trial:
     reward: float | None
     failure: str
     started: float
+    ended: float = 0.0
     cut_short: bool = False
     uncertainty: float = 0.0
 

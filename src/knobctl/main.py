@@ -25,6 +25,7 @@ COMMANDS = {
     "knobs": ("knobctl.commands.look", "List the kernel knobs, or explain one."),
     "workloads": ("knobctl.commands.look", "List what can be tuned for, and the benchmarks that are understood."),
     "chat": ("knobctl.commands.chat", "Talk: say what should be fast, ask why, make it permanent."),
+    "lab": ("knobctl.commands.lab", "Try searchers on invented machines whose truth is known."),
     "doctor": ("knobctl.commands.look", "Check tools, permissions, other tuners and sources of noise."),
 }
 """Name to (module, short help), in the order of ``knobctl --help``."""

@@ -27,41 +27,20 @@ from knobctl.events import (
     NoiseMeasured,
     PhaseStarted,
     SessionEnded,
+    SessionResumed,
     SessionStarted,
+    Trial,
 )
 from knobctl.knobs import Value
+from knobctl.measure import Noise
 from knobctl.plan import TuningPlan
 from knobctl.safety import Consent, SafePlan, SafetyValidator
-from knobctl.search.registry import DEFAULT
+from knobctl.settings import Settings, require_the_same, settings_document, settings_of
+from knobctl.stats import percent
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.target import RestoreReport, Target, tuners
 from knobctl.tuning import Found, Tuning
-
-DEFAULT_PAIRS = 12
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to run a plan; nothing here changes what is tuned or measured.
-
-    Attributes:
-        searcher: Name of the searcher.
-        budget: Trials of the search; the plan's ``total_timesteps`` when None.
-        seconds: For everything together, set-up included; None for no limit.
-        pairs: Most pairs of the verification.
-        seed: Seed of everything that is drawn; drawn itself when None.
-        force: Go on where the preflight would refuse.
-        run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
-    """
-
-    searcher: str = DEFAULT
-    budget: int | None = None
-    seconds: float | None = None
-    pairs: int = DEFAULT_PAIRS
-    seed: int | None = None
-    force: bool = False
-    run_timeout: float | None = None
 
 
 def propose(request: TuningRequest, target: Target, strategist: Strategist) -> Proposal:
@@ -114,7 +93,31 @@ def execute(
         KnobctlError: The run could not be finished. The machine was restored, unless it is
             :class:`RestoreIncomplete`, and the record says how far it came.
     """
-    return _run(plan, target, store, emit, settings, request, conversation, None)
+    return _run(plan, target, store, emit, settings, _Origin(request, conversation))
+
+
+def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, emit: EventSink) -> Result:
+    """Goes on with a session that was cut off, from its last complete trial, with the settings that it had.
+
+    The session is played again from its start: the same seed and the same scores lead to the same decisions, so that
+    what is recorded need not be measured, and the rest becomes what it would have been.
+
+    Args:
+        record: The session.
+        plan: Its plan, validated anew on the target.
+        target: Not open yet.
+        store: Holds the session.
+        emit: A further reader of the events.
+
+    Raises:
+        UsageError: It is finished, or cannot go on here: another target, another version, other values found.
+        Busy: It is running.
+        KnobctlError: As :func:`execute`.
+    """
+    settings, candidate = settings_of(record)
+    require_the_same(record, plan, target)
+    origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id))
+    return _run(plan, target, store, emit, settings, origin)
 
 
 def verify_again(
@@ -142,30 +145,70 @@ def verify_again(
         raise UsageError(
             f"session {record.id} has no candidate to verify", "Choose another one from `knobctl sessions`."
         )
-    candidate = plan.changed(plan.repair(record.result.candidate_config))
-    if not candidate:
-        raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
-    return _run(plan, target, store, emit, settings, f"verify {record.id}", conversation, candidate)
+    candidate = record.result.candidate_config
+    return verify_candidate(candidate, record.id, plan, target, store, emit, settings, conversation)
 
 
-def _run(
+def verify_candidate(
+    candidate: Mapping[str, Value],
+    source: str,
     plan: SafePlan,
     target: Target,
     store: Store,
     emit: EventSink,
     settings: Settings,
-    request: str,
-    conversation: str,
-    candidate: Mapping[str, Value] | None,
+    conversation: str = "",
 ) -> Result:
-    facts = target.facts()
+    """Measures a candidate with fresh pairs, as a session of its own, wherever it came from.
+
+    Args:
+        candidate: Values of knobs of the plan.
+        source: Where it came from, for the record.
+        plan: What may run.
+        target: Not open yet.
+        store: Gets every event as it comes.
+        emit: A further reader of the events.
+        settings: How to run it.
+        conversation: Key of the conversation in which this was asked for, for the record.
+
+    Raises:
+        UsageError: The candidate is what the machine has now.
+        KnobctlError: As :func:`execute`.
+    """
+    changed = plan.changed(plan.repair(candidate))
+    if not changed:
+        raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
+    return _run(plan, target, store, emit, settings, _Origin(f"verify {source}", conversation, changed))
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where a run comes from.
+
+    Attributes:
+        request: The user's words, for the record.
+        conversation: Key of the conversation that led to it.
+        candidate: What to verify, when nothing is to be searched.
+        session: Key of the session that goes on; empty for a new one.
+        recorded: Its complete trials.
+    """
+
+    request: str = ""
+    conversation: str = ""
+    candidate: Mapping[str, Value] | None = None
+    session: str = ""
+    recorded: tuple[Trial, ...] = ()
+
+
+def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, origin: _Origin) -> Result:
+    facts, candidate, recorded = target.facts(), origin.candidate, origin.recorded
     if not settings.force:
         _refuse_beside(facts.tuners, [tuned.knob.name for tuned in plan.knobs])
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
-    budget = _budget(plan, settings)
+    budget = 0 if candidate is not None else _budget(plan, settings)
     searcher = "none" if candidate is not None else settings.searcher
-    session = store.begin(
-        request=request,
+    session = origin.session or store.begin(
+        request=origin.request,
         plan=plan.plan,
         facts=facts,
         target=target.name,
@@ -173,27 +216,30 @@ def _run(
         searcher=searcher,
         budget=budget,
         seed=seed,
-        conversation=conversation,
+        conversation=origin.conversation,
+        settings=settings_document(settings, plan, candidate),
     )
     save = store.sink(session)
-
-    def tell(event: Event) -> None:
-        save(event)
-        emit(event)
-
     tuning = Tuning(
         plan,
         target,
-        tell,
+        lambda event: tell(event),
         store.check,
         seed=seed,
         budget=budget,
         seconds=settings.seconds,
         pairs=settings.pairs,
         force=settings.force,
+        lengthen=settings.lengthen,
         run_timeout=settings.run_timeout,
+        recorded=recorded,
     )
-    began = target.clock.monotonic()
+
+    def tell(event: Event) -> None:
+        if not tuning.replaying:  # what is said again is recorded already
+            save(event)
+        emit(event)
+
     tell(
         SessionStarted(
             session,
@@ -208,20 +254,18 @@ def _run(
             budget,
         )
     )
+    if origin.session:
+        save(SessionResumed(len(recorded)))
+        emit(SessionResumed(len(recorded)))
     try:
         target.open(session, [tuned.knob.name for tuned in plan.knobs])
         try:
             refuse_other_defaults(plan, target)
+            if recorded:
+                target.resume(sum(trial.seconds > 0 for trial in recorded), recorded[-1].ended)
             tuning.prepare()
-            noise = tuning.preflight()
-            tell(
-                NoiseMeasured(
-                    noise.baseline,
-                    noise.noise_percent,
-                    noise.smallest_percent if math.isfinite(noise.smallest_percent) else 1e9,
-                    tuning.pairs,
-                )
-            )
+            noise = tuning.preflight(candidate)
+            tell(_noise_event(noise, tuning.run_seconds))
             if candidate is None:
                 found = tuning.search(settings.searcher)
                 tell(CandidateChosen(found.configuration, found.claimed_percent, found.policy_updates))
@@ -245,7 +289,6 @@ def _run(
     result = tuning.conclude(
         session=session,
         searcher=searcher,
-        seconds=target.clock.monotonic() - began,
         restored=restored.complete,
         noise=noise,
         found=found,
@@ -254,6 +297,19 @@ def _run(
     tell(SessionEnded(result.to_dict()))
     store.check()
     return result
+
+
+def _noise_event(noise: Noise, run_seconds: float) -> NoiseMeasured:
+    return NoiseMeasured(
+        noise.baseline,
+        noise.noise_percent,
+        noise.smallest_percent if math.isfinite(noise.smallest_percent) else 1e9,
+        noise.pairs,
+        None if noise.within_sd is None else percent(noise.within_sd),
+        noise.drift_percent,
+        None if noise.carry_over is None else percent(noise.carry_over),
+        run_seconds,
+    )
 
 
 def _refuse_beside(titles: Sequence[str], knobs: Sequence[str]) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from knobctl import pipeline
 from knobctl.events import Event, EventSink
-from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan
 from knobctl.safety import Consent
+from knobctl.settings import Settings
 from knobctl.store import Result, Store
 from knobctl.target import Target
 

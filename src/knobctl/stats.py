@@ -11,6 +11,7 @@ A statistic that cannot be computed is None, never a guess.
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Sequence
@@ -24,6 +25,15 @@ MIXTURE = 1.0
 
 POWER = 0.8
 """Chance with which the smallest detectable effect is found when it is there."""
+
+CONFIDENCE = 0.8
+"""Chance with which the true noise is below :func:`upper_sd`."""
+
+MOST_CORRELATION = 0.9
+"""Neighbours that seem more alike than this are a trend, and a short series cannot tell how long it is."""
+
+_SMALLEST_ROOT = 0.05
+"""For a confidence so high that the approximation leaves its range; the bound is 90 standard deviations then."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,53 @@ def sd(values: Sequence[float]) -> float | None:
         return None
     centre = statistics.fmean(values)
     return math.sqrt(_squares([value - centre for value in values]) / (len(values) - 1))
+
+
+def upper_sd(values: Sequence[float], confidence: float = CONFIDENCE) -> float | None:
+    """A bound that the true standard deviation of normal values stays below with this confidence.
+
+    ``sd * sqrt(v / q)`` with ``v = n - 1`` and ``q`` the ``1 - confidence`` quantile of chi-square with ``v`` degrees
+    of freedom, in the approximation of Wilson and Hilferty (1931), which is off by less than 2 % for ``v >= 2``.
+
+    Returns:
+        The bound, or None as :func:`sd`.
+    """
+    spread = sd(values)
+    if spread is None:
+        return None
+    v = len(values) - 1
+    step = 2.0 / (9.0 * v)
+    root = 1.0 - step - statistics.NormalDist().inv_cdf(confidence) * math.sqrt(step)
+    return spread / math.sqrt(max(root, _SMALLEST_ROOT) ** 3)
+
+
+def standard_error(values: Sequence[float]) -> float | None:
+    """Standard error of the mean of values that follow each other and may resemble their neighbours.
+
+    The variance of the mean of a first-order autoregression: ``sd^2 / n * (1 + r) / (1 - r)`` with the lag-1
+    autocorrelation ``r``, corrected for its bias of about ``-(1 + 4 r) / n`` in short series (Kendall 1954) and kept
+    in [0, 0.9].
+
+    Returns:
+        The standard error, or None with fewer than four values or when one is not finite.
+    """
+    spread = sd(values)
+    if spread is None or not math.isfinite(spread) or len(values) < 4:
+        return None
+    if spread == 0.0:
+        return 0.0
+    n, centre = len(values), statistics.fmean(values)
+    offsets = [(value - centre) / spread for value in values]
+    r = math.fsum(one * other for one, other in itertools.pairwise(offsets)) / _squares(offsets)
+    r = min(max(r + (1.0 + 4.0 * r) / n, 0.0), MOST_CORRELATION)
+    return spread * math.sqrt((1.0 + r) / (1.0 - r) / n)
+
+
+def student_t(probability: float, freedom: int) -> float:
+    """Quantile of Student's t with so many degrees of freedom."""
+    from scipy.special import stdtrit  # type: ignore[import-untyped]
+
+    return float(stdtrit(freedom, probability))
 
 
 def geometric_mean(values: Sequence[float]) -> float | None:

@@ -1,50 +1,47 @@
 """The phases of one run, each on its own: prepare, preflight, search, verify, conclude.
 
-What order they come in is ``pipeline``'s business; how time is shared among them is decided here.
+What order they come in is ``pipeline``'s business; how runs and time are shared among them is ``schedule``'s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from knobctl.env import Baseline, Bench, OSTuningEnv
-from knobctl.env.environment import CONTROL_EVERY
-from knobctl.errors import BenchmarkBroken
+from knobctl.env.bench import DEFAULT_KINDS
+from knobctl.env.cutting import Cutter
+from knobctl.errors import BenchmarkBroken, KnobctlError
 from knobctl.events import EventSink, Notice, PhaseStarted, Trial
 from knobctl.knobs import Value
-from knobctl.measure import Judgement, Noise, Verification, assess, order
+from knobctl.measure import Judgement, Noise, Verification, assess, order, suspects_carry_over
+from knobctl.measure.drift import describe_drift
+from knobctl.measure.sharing import better_length
+from knobctl.measure.within import settling_seconds, within_sd
 from knobctl.reward import penalty, reward
 from knobctl.safety import SafePlan
-from knobctl.search.incumbent import Incumbent, choose, claimed_percent
+from knobctl.schedule import BASELINE_RUNS, RESET_SECONDS, RUNOFF_RUNS, Schedule
+from knobctl.search.importance import importance
+from knobctl.search.incumbent import Incumbent, Share, choose, claimed_percent
 from knobctl.search.registry import make_searcher
 from knobctl.search.session import run_search
 from knobctl.stats import geometric_mean, log_ratio
 from knobctl.store import Result, conclude
-from knobctl.target import Target
+from knobctl.target import Command, Target, tuners
 from knobctl.workload import Workload
 from knobctl.workload.opening import open_workload
 from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
-
-BASELINE_RUNS = 4
-"""Counted runs of the default configuration before the search; one warm-up comes before them."""
-
-VERIFY_SHARE = 0.4
-"""Part of the time left after the preflight that is kept for the verification, when there is a time limit."""
-
-RUNOFF_RUNS = 2
-"""Runs of each candidate when two of them compete to be verified."""
-
-RESET_SECONDS = 1.0
-"""A guess at what a trial costs besides its benchmark, until it is known."""
 
 SMALLEST_LOSS = 0.02
 """A smaller change may cost this much of the log score, or twice the noise between runs, before the whole one is taken.
 
 The difference of two means of two runs has the noise of one run as its standard deviation."""
 
-LEAST_PAIRS = 5
-"""Fewer pairs prove nothing: the interval has no bounds yet."""
+IDLE_SECONDS = 2
+"""How long the machine is looked at before the first benchmark, for what others do on it."""
+
+_LOW_PLACE, _HIGH_PLACE = 0.15, 0.85
+"""Where in its range a probe puts a knob: the one that is farther away from what was found."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,8 @@ class Found:
         claimed_percent: What the search alone would have claimed; None when it cannot tell.
         policy_updates: Updates of a learned policy; None without one.
         episodes: Episodes that were played.
+        shares: What each knob of the candidate contributes, as the model of the search estimates it.
+        importance: How much each knob mattered over all trials.
         notes: What people should know.
     """
 
@@ -63,6 +62,8 @@ class Found:
     claimed_percent: float | None = None
     policy_updates: int | None = None
     episodes: int = 0
+    shares: Mapping[str, Share] = field(default_factory=dict)
+    importance: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -75,14 +76,13 @@ class Tuning:
         emit: Reader of the events.
         check: Called between runs; raises when the run cannot go on (the record cannot be written).
         seed: Seed of everything that is drawn.
-        budget: Trials of the search.
+        budget: Trials of the search; 0 when only a known candidate is verified.
         seconds: For everything together; None for no limit.
-        pairs: Most pairs of the verification.
+        pairs: Most pairs of the verification; None to let the noise decide.
         force: Go on where the preflight would refuse.
+        lengthen: Make runs longer when the noise asks for it.
         run_timeout: Seconds after which one benchmark run is killed; the plan's own when None.
-
-    Attributes:
-        pairs: Pairs that the verification may use; lowered when the time is short.
+        recorded: Trials of this session from before it was cut off.
     """
 
     def __init__(
@@ -94,12 +94,13 @@ class Tuning:
         *,
         seed: int,
         budget: int,
-        seconds: float | None,
-        pairs: int,
-        force: bool,
+        seconds: float | None = None,
+        pairs: int | None = None,
+        force: bool = False,
+        lengthen: bool = False,
         run_timeout: float | None = None,
+        recorded: Sequence[Trial] = (),
     ) -> None:
-        self.pairs = pairs
         self._plan = plan
         self._target = target
         self._emit = emit
@@ -107,22 +108,26 @@ class Tuning:
         self._seed = seed
         self._budget = budget
         self._force = force
+        self._lengthen = lengthen
         self._timeout = run_timeout or plan.command.timeout
-        self._now = target.clock.monotonic
-        self._began = self._now()
-        self._deadline = None if seconds is None else self._began + seconds
+        self._recorded = tuple(recorded)
+        self._schedule = Schedule(budget, pairs, seconds, lambda: self._bench.elapsed if self._bench else 0.0)
         self._workload: Workload | None = None
         self._bench: Bench | None = None
-        self._cost = 0.0
-        self._planned = 0
+        self._idle: Mapping[str, float] = {}
         self._notes: list[str] = []
 
     @staticmethod
-    def estimate(plan: SafePlan, budget: int, pairs: int) -> tuple[int, float]:
+    def estimate(plan: SafePlan, budget: int, pairs: int | None) -> tuple[int, float]:
         """Benchmark runs of the whole run at most, and the seconds that they take, before anything was measured."""
         command = plan.command
-        runs = 1 + BASELINE_RUNS + budget + budget // CONTROL_EVERY + 2 * RUNOFF_RUNS + 2 * pairs
+        runs = Schedule(budget, pairs, None, lambda: 0.0).all_runs
         return runs, runs * ((command.adapter.run_seconds(command.argv) or UNKNOWN_RUN_SECONDS) + RESET_SECONDS)
+
+    @property
+    def replaying(self) -> bool:
+        """What happens now is recorded already, from before the session was cut off."""
+        return bool(self._recorded) if self._bench is None else self._bench.replaying
 
     def prepare(self) -> None:
         """Makes the workload ready: services, data.
@@ -134,37 +139,70 @@ class Tuning:
         self._workload = open_workload(
             command.adapter, command.argv, self._target, self._plan.objective.name, command.reset_argv, self._timeout
         )
-        self._cost = self._workload.run_seconds + RESET_SECONDS
+        self._bench = Bench(
+            self._plan, self._target, self._workload, self._emit,
+            seconds_left=lambda: self._schedule.seconds_left(self._done()), recorded=self._recorded,
+        )  # fmt: skip
+        self._schedule.cost = self._workload.run_seconds + RESET_SECONDS
         self._phase("prepare", 0, "making the workload ready")
         self._workload.check()
+        self._idle = self._look_at_idle_machine()
         self._workload.prepare()
-        self._bench = Bench(self._plan, self._target, self._workload, self._emit, seconds_left=self._seconds_left)
+        if self._bench.replaying and not self._target.simulated:
+            self._workload.run()  # the first run after a pause is a warm-up
 
-    def preflight(self) -> Noise:
+    def preflight(self, candidate: Mapping[str, Value] | None = None) -> Noise:
         """Measures the default configuration and its noise; shares out the time that is left.
+
+        Args:
+            candidate: What will be verified, when that is known: the probe then is this very configuration.
 
         Raises:
             BenchmarkBroken: The benchmark gives no score at the default configuration.
             PreflightRefused: Nothing could be proven here.
         """
-        bench = self._opened()
-        self._phase("preflight", 1 + BASELINE_RUNS, "measuring the machine as it is, and its noise")
-        began = self._now()
-        first = self._measure(None, "warmup", 1, 1 + BASELINE_RUNS)
+        bench, schedule = self._opened(), self._schedule
+        runs = schedule.preflight_runs
+        self._phase("preflight", runs, "measuring the machine as it is, and its noise")
+        first = self._measure(None, "warmup", 1, runs)
         if first.score is None:
             raise BenchmarkBroken(
                 f"the benchmark fails at the default configuration: {first.failure}",
                 f"Run it by hand and see what it says: {self._plan.command.text}",
             )
+        self._choose_length(first)
+        began = bench.elapsed
+        probe = self._probe() if candidate is None else candidate
+        between = {2: probe} if schedule.probes and probe else {}
         for number in range(BASELINE_RUNS):
-            self._measure(None, "baseline", 2 + number, 1 + BASELINE_RUNS)
-        self._cost = (self._now() - began) / (1 + BASELINE_RUNS)
-        self._share_time()
-        noise = assess(bench.trials, self._workload_seconds(), self.pairs, force=self._force)
-        for warning in noise.warnings:
+            if number in between:
+                self._measure(between[number], "probe", len(bench.trials) + 1, runs)
+            self._measure(None, "baseline", len(bench.trials) + 1, runs)
+        if between and suspects_carry_over(bench.trials):
+            self._measure(probe, "probe", runs + 1, runs + 2)
+            self._measure(None, "baseline", runs + 2, runs + 2)
+        schedule.cost = (bench.elapsed - began) / (len(bench.trials) - 1)
+        self._noise = assess(
+            bench.trials,
+            self._workload_seconds(),
+            schedule.asked_pairs(),
+            most_pairs=schedule.affordable_pairs(),
+            idle=self._idle,
+            jobs=tuners.jobs(self._target.facts().tuners),
+            force=self._force,
+        )
+        schedule.pairs = self._noise.pairs
+        for warning in self._noise.warnings:
             self._emit(Notice(warning, "warning"))
-        self._noise = noise
-        return noise
+        if schedule.tight:
+            self._tell(f"the time left ({schedule.left:.0f} s) hardly suffices for a search: a run takes "
+                       f"{schedule.cost:.0f} s")  # fmt: skip
+        return self._noise
+
+    @property
+    def run_seconds(self) -> float:
+        """Expected length of a run."""
+        return self._workload.run_seconds if self._workload is not None else 0.0
 
     def search(self, searcher_name: str) -> Found:
         """Lets a searcher play the environment, then chooses the candidate by a model's mean.
@@ -174,23 +212,30 @@ class Tuning:
             SafetyStop: A guard of the target tripped, or somebody else changed a knob.
         """
         bench = self._opened()
-        controls = self._budget // CONTROL_EVERY
-        self._phase("search", self._budget + controls, f"{searcher_name} tries up to {self._budget} configurations")
-        baseline = _baseline(bench.trials, self._noise)
-        env = OSTuningEnv(bench, baseline=baseline, budget=self._budget)
-        searcher = make_searcher(searcher_name, self._plan.plan.training_config, self._seed)
-        deadline = None
-        if self._deadline is not None:
-            deadline = self._deadline - (2 * self.pairs + 2 * RUNOFF_RUNS + 1) * self._cost
-        summary = run_search(env, searcher, deadline=deadline)
-        direction = self._plan.objective.direction
-        default = self._plan.default
-        incumbent = choose(bench.trials, self._plan.space, default, direction, self._noise.sd, allowed=self._allowed)
+        self._phase("search", self._schedule.search_runs, f"{searcher_name} tries up to {self._budget} configurations")
+        plan, direction, noise = self._plan, self._plan.objective.direction, self._noise
+        bench.cutter = Cutter(direction, noise.upper_sd, self._workload_seconds())
+        env = OSTuningEnv(bench, baseline=_baseline(bench.trials, noise), budget=self._budget)
+        searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed)
+        seconds = self._schedule.search_seconds()
+        summary = run_search(env, searcher, deadline=None if seconds is None else bench.elapsed + seconds)
+        incumbent = choose(bench.trials, plan.space, plan.default, direction, noise.sd, allowed=self._allowed)
         for note in summary.notes:
             self._emit(Notice(note))
-        claimed = claimed_percent(bench.trials, direction)
+        defaults = [trial for trial in bench.trials if trial.kind in DEFAULT_KINDS]
+        worn = describe_drift(defaults, self._workload is not None and self._workload.resets)
+        if worn:
+            self._tell(worn)
         candidate = self._runoff(incumbent) if incumbent else {}
-        return Found(candidate, claimed, summary.policy_updates, env.episodes, summary.notes)
+        return Found(
+            candidate,
+            claimed_percent(bench.trials, direction),
+            summary.policy_updates,
+            env.episodes,
+            {name: share for name, share in incumbent.shares.items() if name in candidate} if incumbent else {},
+            importance(bench.trials, plan.space, direction, plan.default),
+            summary.notes,
+        )
 
     def _runoff(self, incumbent: Incumbent) -> Mapping[str, Value]:
         """The smaller change, unless a few runs of both say that the model left out something that matters."""
@@ -212,16 +257,22 @@ class Tuning:
 
     def verify(self, candidate: Mapping[str, Value]) -> Judgement:
         """Measures default and candidate in fresh interleaved pairs until that proves something or cannot."""
-        margin = max(1.0, min(self._noise.smallest_percent, 100.0))
-        test = Verification(self._plan.objective, self._plan.guardrails, pairs=self.pairs, margin_percent=margin)
-        self._phase("verify", 2 * self.pairs, f"up to {self.pairs} fresh pairs, default against candidate")
+        pairs = self._schedule.pairs
+        test = Verification(
+            self._plan.objective,
+            self._plan.guardrails,
+            pairs=pairs,
+            margin_percent=self._noise.margin_percent,
+            pair_seconds=2 * self._schedule.cost,
+        )
+        self._phase("verify", 2 * pairs, f"up to {pairs} fresh pairs, default against candidate")
         position = 0
-        for pair in order(self.pairs, self._seed):
+        for pair in order(pairs, self._seed):
             trials: dict[str, Trial] = {}
             for arm in pair:
                 position += 1
                 configuration = candidate if arm == "candidate" else None
-                trials[arm] = self._measure(configuration, f"verify-{arm}", position, 2 * self.pairs)
+                trials[arm] = self._measure(configuration, f"verify-{arm}", position, 2 * pairs)
             measured = test.add(
                 trials["default"].score,
                 trials["candidate"].score,
@@ -230,7 +281,7 @@ class Tuning:
             )
             if measured is not None:
                 self._emit(measured)
-            if test.stop or self._out_of_time():
+            if test.stop or self._schedule.out_of_time:
                 break
         return test.judgement()
 
@@ -244,14 +295,13 @@ class Tuning:
         *,
         session: str,
         searcher: str,
-        seconds: float,
         restored: bool,
         noise: Noise,
         found: Found,
         judgement: Judgement | None,
     ) -> Result:
         """Draws up the result."""
-        trials = self._opened().trials
+        bench = self._opened()
         scored = judgement.candidate_score if judgement else None
         return conclude(
             self._plan,
@@ -259,8 +309,8 @@ class Tuning:
             target=self._target.name,
             simulated=self._target.simulated,
             searcher=searcher,
-            trials=trials,
-            seconds=seconds,
+            trials=bench.trials,
+            seconds=bench.elapsed,
             restored=restored,
             noise=noise,
             candidate=found.configuration,
@@ -270,6 +320,9 @@ class Tuning:
             candidate_reward=self._reward(scored, judgement.default_score if judgement else None, _CANDIDATE),
             total_episodes=found.episodes,
             policy_updates=found.policy_updates,
+            shares=found.shares,
+            importance=found.importance,
+            run_seconds=self._workload_seconds(),
             notes=(*self._plan.notes, *self._notes, *noise.warnings, *found.notes),
         )
 
@@ -280,48 +333,66 @@ class Tuning:
         excess = sum(penalty(machine) for machine in machines) / len(machines) if machines else 0.0
         return reward(score, baseline, self._plan.objective.direction, excess, self._plan.plan.reward)
 
+    def _look_at_idle_machine(self) -> Mapping[str, float]:
+        """What the machine does while this run does nothing; empty when it cannot be looked at."""
+        try:
+            outcome = self._target.run(Command(("sleep", str(IDLE_SECONDS)), 30.0 + IDLE_SECONDS, sample=True))
+        except KnobctlError:
+            return {}
+        return outcome.machine if outcome.ok else {}
+
+    def _choose_length(self, first: Trial) -> None:
+        """Makes runs longer when the seconds of the first one say that it is too short, and somebody agreed to that."""
+        workload = self._workload
+        if not self._lengthen or workload is None or first.score is None:
+            return
+        present = workload.run_seconds
+        wanted = better_length(present, within_sd([first]), settling_seconds([first]))
+        left = self._schedule.left
+        if left is not None:
+            wanted = min(wanted, max(present, left / self._schedule.all_runs - RESET_SECONDS))
+        if wanted > present and workload.lengthen(wanted):
+            self._schedule.cost = workload.run_seconds + RESET_SECONDS
+            self._emit(
+                Notice(
+                    f"a run takes {workload.run_seconds:.0f} s from now on instead of {present:.0f} s: its own seconds "
+                    "vary too much for less"
+                )
+            )
+
+    def _probe(self) -> Mapping[str, Value]:
+        """Something very different that the plan allows; empty when there is no such thing."""
+        places = []
+        for tuned in self._plan.knobs:
+            try:
+                place = tuned.dimension.encode(tuned.found)
+            except ValueError:
+                place = 0.0  # found with a choice that the plan does not explore
+            places.append(_HIGH_PLACE if place < 0.5 else _LOW_PLACE)
+        return self._plan.changed(self._plan.repair(self._plan.decode(places)))
+
     def _measure(self, configuration: Mapping[str, Value] | None, kind: str, position: int, of: int) -> Trial:
         self._check()
         return self._opened().measure(configuration, kind, position, of)
 
-    def _share_time(self) -> None:
-        if self._deadline is None:
-            return
-        left = max(0.0, self._deadline - self._now())
-        affordable = int(left * VERIFY_SHARE / (2 * self._cost))
-        if affordable < self.pairs:
-            self.pairs = max(LEAST_PAIRS, affordable)
-        if left < (2 * self.pairs + 2) * self._cost:
-            text = f"the time left ({left:.0f} s) hardly suffices for a search: a run takes {self._cost:.0f} s"
-            self._notes.append(text)
-            self._emit(Notice(text, "warning"))
+    def _tell(self, text: str) -> None:
+        self._notes.append(text)
+        self._emit(Notice(text, "warning"))
 
     def _phase(self, name: str, runs: int, text: str) -> None:
         self._check()
-        after = {"prepare": 1 + BASELINE_RUNS + self._search_runs() + 2 * self.pairs,
-                 "preflight": self._search_runs() + 2 * self.pairs, "search": 2 * self.pairs,
-                 "run-off": 2 * self.pairs}.get(name, 0)  # fmt: skip
-        self._planned = self._done() + runs + after
-        self._emit(PhaseStarted(name, runs, self._seconds_left(), text))
+        self._schedule.enter(name, runs, self._done())
+        self._emit(PhaseStarted(name, runs, self._schedule.seconds_left(self._done()), text))
 
     def _done(self) -> int:
         return len(self._bench.trials) if self._bench is not None else 0
-
-    def _search_runs(self) -> int:
-        return self._budget + self._budget // CONTROL_EVERY
-
-    def _seconds_left(self) -> float:
-        estimate = max(0, self._planned - self._done()) * self._cost
-        return estimate if self._deadline is None else max(0.0, min(estimate, self._deadline - self._now()))
 
     def _allowed(self, configuration: Mapping[str, Value]) -> bool:
         return self._plan.repair(configuration) == dict(configuration)
 
     def _workload_seconds(self) -> float:
-        return geometric_mean([trial.seconds for trial in self._opened().trials if trial.seconds > 0]) or self._cost
-
-    def _out_of_time(self) -> bool:
-        return self._deadline is not None and self._now() + 2 * self._cost > self._deadline
+        whole = [trial.seconds for trial in self._opened().trials if trial.seconds > 0 and not trial.cut_short]
+        return geometric_mean(whole[-BASELINE_RUNS:]) or self._schedule.cost
 
     def _opened(self) -> Bench:
         assert self._bench is not None, "prepare() comes first"

@@ -15,8 +15,8 @@ from knobctl.commands.options import open_target
 from knobctl.errors import Interrupted, RestoreIncomplete
 from knobctl.events import Event, PhaseStarted, StrategistStep, TrialDone
 from knobctl.llm.base import LanguageModel
-from knobctl.pipeline import Settings
 from knobctl.plan import parse_plan
+from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget

@@ -61,7 +61,8 @@ def test_the_version(knobctl: CommandLine) -> None:
     ("arguments", "words"),
     [
         (("tuen", "postgres"), "No such command 'tuen'."),
-        (("tune",), "Missing argument 'REQUEST'."),
+        (("tune",), "Missing argument 'REQUEST'. Say what to tune for, or name a session with --resume."),
+        (("tune", "postgres", "--resume", "last"), "leave REQUEST or --resume out"),
         (("tune", "postgres", "--budget", "0"), "Invalid value for '--budget': 0 is not in the range 1<=x<=100000."),
         (("tune", "postgres", "--searcher", "annealing"), "Invalid value for '--searcher': 'annealing' is not one of"),
         (("tune", "postgres", "--seed", "-1"), "Invalid value for '--seed': -1 is not in the range"),
@@ -89,7 +90,7 @@ EXIT_CODES = [
     ("Flat", 3, ""),
     ("Meddled", 4, "/proc/sys/vm/swappiness was changed to 1 by somebody else"),
     ("Stuck", 5, "1 kernel setting(s) could not be put back"),
-    ("Restless", 6, "the noise between runs is "),
+    ("Restless", 6, "the noise between runs may be "),
     ("Taken", 75, "another knobctl run holds this machine's lock"),
     ("Guarded", 77, "/proc/sys is mounted read-only, as in a container"),
     ("Signalled", 130, "interrupted by SIGINT"),

@@ -102,7 +102,7 @@ def test_report_with_every_trial(knobctl: CommandLine, real: str) -> None:
 def test_report_as_json_holds_every_raw_sample(knobctl: CommandLine, real: str) -> None:
     answer = knobctl("report", real, "--json").document
     assert set(answer) == {
-        "session_id", "status", "reason", "request", "result", "trials", "pairs", "conversation",
+        "session_id", "status", "reason", "request", "result", "trials", "pairs", "events", "conversation",
     }  # fmt: skip
     assert answer["conversation"] is None, "a plan file led to it, or the playbook"
     assert answer["result"]["best_config"] == {"vm.swappiness": 10}

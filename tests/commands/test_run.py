@@ -40,7 +40,7 @@ def test_tune_shows_the_plan_the_run_and_the_result(knobctl: CommandLine) -> Non
     for words in (
         "SIMULATED Plan: PostgreSQL, short transactions that write (TPC-B-like) (playbook:postgresql-write)",
         "choose playbook postgresql-write",
-        "6 of the search, preflight and verification on top: 39 runs",
+        "6 of the search, preflight and verification on top: 38 runs",
         "SIMULATED preflight: measuring the machine as it is, and its noise, 5 runs",
         "SIMULATED search: random tries up to 6 configurations",
         "SIMULATED restore: putting every knob back",

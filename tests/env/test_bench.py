@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from knobctl.env import Bench
 from knobctl.env.bench import MOST_TRIPS
-from knobctl.errors import HealthStop, KnobChangedByOther, RestoreIncomplete, SafetyStop, ServiceFailed
+from knobctl.env.cutting import Cutter
+from knobctl.errors import HealthStop, KnobChangedByOther, RestoreIncomplete, SafetyStop, ServiceFailed, StoreError
 from knobctl.events import Event, Progress, TrialDone, TrialStarted
 from knobctl.knobs import Bound, Catalogue, Knob, Value
 from knobctl.plan import plan_from
@@ -231,10 +233,44 @@ def test_a_trial_is_numbered_announced_and_recorded(lab: Lab) -> None:
     assert of_second[-1] == TrialDone(trial, 3, 8, 12.0, best_percent=pytest.approx(100 / 3))
 
 
-def test_numbers_go_on_where_a_session_was_interrupted(lab: Lab) -> None:
-    bench = Bench(lab.bench.plan, lab.machine, lab.benchmark, first_number=17, began=-100.0)
-    trial = bench.measure(None, "baseline")
-    assert (trial.number, trial.started) == (17, 100.0)
+def test_recorded_trials_are_handed_out_again_and_numbers_and_time_go_on_after_them(lab: Lab) -> None:
+    first = lab.bench.measure(None, "baseline")
+    second = replace(lab.bench.measure({"demo.a": 20}, "search", reward=lambda trial: 7.5), ended=100.0)
+    events: list[Event] = []
+    bench = Bench(lab.bench.plan, lab.machine, lab.benchmark, events.append, recorded=[first, second])
+    assert (bench.replaying, bench.elapsed) == (True, 0.0)
+    assert bench.measure(None, "baseline") is first
+    assert (bench.replaying, bench.elapsed) == (True, first.ended)
+    assert bench.measure({"demo.a": 20}, "search") is second
+    assert (bench.replaying, bench.elapsed, events) == (False, 100.0, [])
+    third = bench.measure(None, "control")
+    assert (third.number, third.started, third.ended) == (2, 100.0, 105.0)
+    assert events
+
+
+@pytest.mark.parametrize(("configuration", "kind"), [({"demo.a": 21}, "search"), (None, "search"), (None, "control")])
+def test_another_trial_than_the_recorded_one_is_an_error(
+    lab: Lab, configuration: dict[str, Value] | None, kind: str
+) -> None:
+    trial = lab.bench.measure({"demo.a": 20}, "search")
+    bench = Bench(lab.bench.plan, lab.machine, lab.benchmark, recorded=[trial])
+    with pytest.raises(StoreError, match=r"trial 0 was search \{'demo.a': 20\}, and would now be") as caught:
+        bench.measure(configuration, kind)
+    assert "its record stays" in caught.value.hint
+
+
+def test_a_bad_run_of_the_search_is_ended_early_and_never_one_of_the_default(lab: Lab) -> None:
+    for _ in range(4):
+        lab.bench.measure(None, "baseline")
+    lab.bench.cutter = Cutter("maximize", 0.01, 5.0)
+    assert lab.bench.measure({"demo.a": 20}, "search").score == 40.0, "a good one comes to its end"
+    bad = lab.bench.measure({"demo.a": 0}, "search")
+    assert bad.cut_short
+    assert (bad.failure, bad.seconds, bad.metrics) == ("", 3.0, {})
+    assert bad.score == pytest.approx(20.0), "as its first seconds say"
+    for kind in ("verify-candidate", "run-off", "probe", "baseline"):
+        trial = lab.bench.measure({"demo.a": 0}, kind)
+        assert (trial.cut_short, trial.seconds, trial.uncertainty) == (False, 5.0, 0.0)
 
 
 def test_a_failed_run_is_a_trial_without_a_score(lab: Lab) -> None:

@@ -17,13 +17,13 @@ from knobctl.events import SessionEnded, StrategistStep
 from knobctl.llm.choice import choose_model
 from knobctl.llm.client import open_model
 from knobctl.measure import Verdict
-from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, parse_plan, plan_from
 from knobctl.report.knob_view import describe_knob, describe_knobs
 from knobctl.report.narration import VERBOSE, Narrator
 from knobctl.report.plan_view import describe_plan
 from knobctl.report.terminal import LineView
 from knobctl.safety import Consent
+from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.strategist import TuningRequest
 from knobctl.target.simulated import FACTS

@@ -224,7 +224,7 @@ def test_a_guardrail_that_is_proven_worse_beyond_its_tolerance_makes_the_candida
     judgement = guarded(LATENCY, 10.0, [12.5, 12.4, 12.6, 12.5, 12.5, 12.5]).judgement()
     assert judgement.verdict is Verdict.WORSE
     assert judgement.guardrails[0].outcome == "violated"
-    assert judgement.reason == "latency_average is 25.0 % worse (tolerated: 5 %)"
+    assert judgement.reason == "latency_average is 25.0 % worse (tolerated: 5 %, interval -26.4 to -23.6 %)"
     assert judgement.percent == pytest.approx(50.5, abs=0.5), "the objective itself got better"
 
 
@@ -232,7 +232,18 @@ def test_a_guardrail_that_cannot_be_told_is_noted() -> None:
     judgement = guarded(LATENCY, 10.0, [15.0, 9.0, 14.0, 8.0, 13.0, 9.5]).judgement()
     assert judgement.verdict is Verdict.IMPROVED
     assert judgement.guardrails[0].outcome == "unclear"
-    assert judgement.reason.endswith("worse (tolerated: 5 %), but that is not proven")
+    assert judgement.reason.endswith(" %), but that is not proven")
+    assert "% worse (tolerated: 5 %, interval -" in judgement.reason
+
+
+def test_a_guardrail_that_seems_held_but_may_not_be_is_noted_with_its_interval() -> None:
+    judgement = guarded(LATENCY, 10.0, [11.0, 9.5, 10.8, 9.4, 10.9, 9.6]).judgement()
+    assert judgement.verdict is Verdict.IMPROVED
+    (guardrail,) = judgement.guardrails
+    assert guardrail.outcome == "unclear"
+    assert guardrail.low_percent is not None and guardrail.high_percent is not None
+    assert guardrail.low_percent < -5.0 < (guardrail.percent or 0.0) < guardrail.high_percent
+    assert "that it is not more than 5 % worse is likely, and not proven" in judgement.reason
 
 
 def test_an_open_guardrail_keeps_the_verification_going() -> None:
@@ -268,6 +279,16 @@ def test_errors_that_vanish_hold_a_guardrail() -> None:
     judgement = guarded(ERRORS, 20.0, [0.0, 1.0, 0.0, 0.0, 2.0, 0.0]).judgement()
     assert judgement.guardrails[0].outcome == "held"
     assert judgement.guardrails[0].percent == pytest.approx(97.5)
+
+
+def test_not_knowing_is_told_apart_from_no_effect_with_the_minutes_that_would_settle_it() -> None:
+    verification = Verification(TPS, pairs=6, margin_percent=1.0, pair_seconds=62.0)
+    for score in (104.0, 101.0, 106.0, 102.0, 107.0, 103.0):
+        verification.add(100.0, score)
+    judgement = verification.judgement()
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.reason.startswith("could not tell: after 6 pairs the effect is between -")
+    assert judgement.reason.endswith("about 9 pairs prove it, which is 3 more minutes")
 
 
 def test_impossible_settings_are_usage_errors() -> None:

@@ -68,7 +68,8 @@ def test_a_file_gets_one_plain_line_per_thing_that_happened(run: Run) -> None:
         "  searcher ppo, 2 trials",
         "preflight: measuring the machine as it is, 1 runs, about 12 min left",
         "  1/1 as found: 4,000 1/s, about 11 min left",
-        "  baseline 4,000 1/s, noise between runs 3.1 %; 12 pairs can prove gains from about 5.2 %",
+        "  baseline 4,000 1/s, noise between runs 3.1 %",
+        "  this budget (12 pairs) can prove effects of about 5.2 % or more",
         "search: ppo tries up to 2 configurations, 2 runs, about 10 min left",
         "  1/2 search: 4,500 1/s | vm.dirty_ratio=40 | best so far +12.5 % (unverified), about 9 min 20 s left",
         "  2/2 search: FAILED: exit code 1: no such database | vm.swappiness=1 | best so far +12.5 % (unverified), "

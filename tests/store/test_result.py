@@ -47,7 +47,7 @@ def concluded(plan: SafePlan, **changes: Any) -> Result:
         "trials": [trial(0, 30.5), trial(1, 30.0)],
         "seconds": 90.0,
         "restored": True,
-        "noise": Noise(3900.0, 0.03, 5.2, -1.0, 4),
+        "noise": Noise(3900.0, 0.03, 0.05, 12, 5.2, -1.0, 4),
         "candidate": {"vm.dirty_ratio": 40},
         "claimed_percent": 13.0,
         "judgement": judgement(Verdict.IMPROVED, 8.1, 5.2, 11.0),
@@ -124,7 +124,7 @@ def test_a_machine_that_is_not_restored_is_no_success(safe_plan: SafePlan) -> No
 
 
 def test_the_document_has_every_specified_key_and_is_plain_json(safe_plan: SafePlan) -> None:
-    document = concluded(safe_plan, noise=Noise(3900.0, 0.03, math.inf, 0.0, 4)).to_dict()
+    document = concluded(safe_plan, noise=Noise(3900.0, 0.03, 0.05, 4, math.inf, 0.0, 4)).to_dict()
     assert set(document) >= SPECIFIED
     assert document["smallest_percent"] is None, "JSON has no infinity"
     assert document["verdict"] == "IMPROVED"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from knobctl.errors import Busy, SafetyStop, TargetError, UsageError
 from knobctl.knobs import Bound, Catalogue, Knob, Value
 from knobctl.target import Target
 from knobctl.target.metrics import MACHINE_METRICS
-from knobctl.target.simulated import SimulatedTarget, simulated_target
+from knobctl.target.noise import NoiseModel
+from knobctl.target.simulated import FACTS, Evaluation, SimulatedTarget, simulated_target
 from knobctl.target.surfaces import SURFACES
+from knobctl.target.synthetic import Axis, Choice, SyntheticSurface
 from knobctl.workload.base import Samples
 from tests.target.contract import TargetContract
 
@@ -267,8 +270,8 @@ def test_noise_is_log_normal_of_the_size_that_was_asked_for() -> None:
     logs = np.log([run.score for run in runs if run.score is not None])
     assert logs.mean() == pytest.approx(math.log(1000), abs=0.01)
     assert logs.std() == pytest.approx(0.05, rel=0.15)
-    within = [math.log(value / run.score) for run in runs if run.score for _, value in run.samples]
-    assert np.std(within) == pytest.approx(0.05, rel=0.1)
+    within = [[math.log(value) for _, value in run.samples] for run in runs]
+    assert math.sqrt(np.var(within, axis=1, ddof=1).mean()) == pytest.approx(0.05, rel=0.1)
 
 
 def test_same_seed_same_numbers() -> None:
@@ -279,6 +282,124 @@ def test_same_seed_same_numbers() -> None:
 
     assert scores(3) == scores(3)
     assert scores(3) != scores(4)
+
+
+@pytest.mark.parametrize("noise", ["vm", 0.05])
+def test_the_score_is_the_mean_of_what_the_progress_lines_say(noise: str | float) -> None:
+    target = SimulatedTarget(SURFACES["null"], noise, seed=1, run_seconds=30.0)
+    target.open("test")
+    for _ in range(5):
+        run = target.evaluate()
+        assert run.score == pytest.approx(np.mean([value for _, value in run.samples]))
+
+
+def test_a_session_that_goes_on_meets_the_noise_of_one_that_was_not_cut_off() -> None:
+    def opened() -> SimulatedTarget:
+        target = SimulatedTarget(SURFACES["null"], "hostile", seed=4, run_seconds=30.0)
+        target.open("test")
+        return target
+
+    def run(target: SimulatedTarget) -> Evaluation:
+        target.reset_benchmark()
+        return target.evaluate()
+
+    whole, cut = opened(), opened()
+    for _ in range(100):
+        run(whole)
+    cut.resume(100, whole.clock.monotonic())
+    assert cut.clock.monotonic() == 3100.0
+    assert [run(cut) for _ in range(5)] == [run(whole) for _ in range(5)]
+
+
+def test_what_was_cut_short_does_not_change_the_luck_of_the_next_run() -> None:
+    def second(cut: bool) -> Evaluation:
+        target = SimulatedTarget(SURFACES["null"], 0.05, seed=4, run_seconds=30.0)
+        target.open("test")
+        target.evaluate(lambda fraction, samples: cut)
+        return target.evaluate()
+
+    assert second(cut=True) == second(cut=False)
+
+
+def test_bad_luck_is_bad_whichever_way_is_better() -> None:
+    slow = NoiseModel(outliers=1.0, outlier_spread=0.3)
+    axes = (Axis("demo.x", 1, None, 0, 9),)
+    for direction, worse in (("maximize", lambda score: score < 5.0), ("minimize", lambda score: score > 5.0)):
+        target = SimulatedTarget(SyntheticSurface("one", "score", direction, 5.0, axes), slow)
+        target.open("test")
+        assert all(worse(target.evaluate().score) for _ in range(5))
+
+
+def test_an_unknown_noise_is_named_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="unknown noise 'loud'") as caught:
+        SimulatedTarget(SURFACES["null"], "loud")
+    assert "still, quiet, vm, hostile" in caught.value.hint
+
+
+# --- machines with a memory
+
+
+def with_memory(**memory: Any) -> SimulatedTarget:
+    axis = Axis("demo.x", 0, Choice({1: math.log(2.0)}), values=(0, 1))
+    surface = SyntheticSurface("memory", "score", "maximize", 100.0, (axis,), **memory)
+    target = SimulatedTarget(surface, "still", run_seconds=10.0, overhead_seconds=0.0)
+    target.open("test")
+    return target
+
+
+def test_half_of_the_last_effect_leaks_into_the_next_run_and_fades() -> None:
+    target = with_memory(carry_over=0.5, carry_over_seconds=10.0)
+    target.write({"demo.x": 1})
+    assert target.evaluate().score == pytest.approx(200.0), "nothing came before it"
+    target.restore()
+    values = [value for _, value in target.evaluate().samples]
+    fading = [100.0 * 2.0 ** (0.5 * math.exp(-second / 10.0)) for second in range(1, 11)]
+    assert values == pytest.approx(fading)
+    target.clock.sleep(1000.0)
+    assert target.evaluate().score == pytest.approx(100.0)
+
+
+def test_a_machine_wears_down_until_it_is_reset() -> None:
+    target = with_memory(wear=0.1)
+    scores = [target.evaluate().score for _ in range(3)]
+    assert scores == pytest.approx([100.0 * math.exp(-0.1 * run) for run in range(3)])
+    target.reset_benchmark()
+    assert target.evaluate().score == pytest.approx(100.0)
+
+
+def test_a_reset_that_does_not_hold_brings_nothing_back() -> None:
+    target = with_memory(wear=0.1, reset_holds=False)
+    target.evaluate()
+    target.reset_benchmark()
+    assert target.evaluate().score == pytest.approx(100.0 * math.exp(-0.1))
+
+
+def test_a_reset_takes_virtual_time() -> None:
+    target = SimulatedTarget(Bowl(), overhead_seconds=2.5)
+    with pytest.raises(TargetError, match="is not open"):
+        target.reset_benchmark()
+    target.open("test")
+    target.reset_benchmark()
+    assert target.clock.monotonic() == 2.5
+
+
+# --- the truth
+
+
+def test_the_truth_can_be_asked_for_and_nothing_is_left_changed(bowl: SimulatedTarget) -> None:
+    assert bowl.truth({}) == 110.0
+    assert bowl.truth({"demo.level": 60, "demo.mode": "fast"}) == 210.0
+    assert bowl.truth({"vm.swappiness": 97}) is None
+    assert bowl.truth({}) == 110.0
+    assert bowl.clock.monotonic() == 0.0
+
+
+def test_a_surface_says_what_its_machine_is() -> None:
+    class Big(Bowl):
+        facts = replace(FACTS, cores=64)
+
+    assert SimulatedTarget(Big()).facts().cores == 64
+    assert SimulatedTarget(Big(), facts=FACTS).facts().cores == FACTS.cores
 
 
 def test_a_failed_run_does_not_shift_the_noise_of_the_next() -> None:

@@ -9,30 +9,21 @@ from pathlib import Path
 import pytest
 
 from knobctl.errors import UsageError
-from knobctl.knobs import Value
-from knobctl.target.surfaces import SURFACES, SyntheticSurface, find_surface
-
-
-def best_percent(surface: SyntheticSurface) -> float:
-    """The optimum, knob by knob: the effects are independent."""
-
-    def candidates(action: dict[str, object]) -> list[Value]:
-        if "values" in action:
-            return list(action["values"])  # type: ignore[call-overload]
-        low, high = int(str(action["min"])), int(str(action["max"]))
-        return [low + (high - low) * step // 2000 for step in range(2001)]
-
-    total = sum(
-        max(surface.gain({action["param"]: value}) for value in candidates(action)) for action in surface.action_space
-    )
-    return 100.0 * math.expm1(total)
+from knobctl.target.families import draw
+from knobctl.target.simulated import simulated_target
+from knobctl.target.surfaces import SUMMARIES, SURFACES, as_action, find_surface
+from knobctl.target.synthetic import SyntheticSurface
 
 
 @pytest.mark.parametrize(
     ("name", "percent"), [("postgresql", 23.0), ("file-write", 206.0), ("web", 19.5), ("null", 0.0)]
 )
 def test_the_optimum_is_what_the_documentation_says(name: str, percent: float) -> None:
-    assert best_percent(SURFACES[name]) == pytest.approx(percent, abs=1.0)
+    configuration, gain = SURFACES[name].optimum()
+    assert 100.0 * math.expm1(gain) == pytest.approx(percent, abs=1.0)
+    assert SURFACES[name].gain(configuration) == gain
+    assert bool(configuration) == (gain > 0)
+    assert SUMMARIES[name]
 
 
 @pytest.mark.parametrize("name", SURFACES)
@@ -77,6 +68,20 @@ def test_a_smaller_score_is_better_when_minimizing() -> None:
 
 def test_a_shipped_surface_is_found_by_name() -> None:
     assert find_surface("web") is SURFACES["web"]
+
+
+def test_a_family_is_found_by_its_name_and_seed() -> None:
+    assert find_surface("family:few:3") == draw(3, knobs=10, active=2, name="family:few:3")
+    assert find_surface("family:few") == find_surface("family:few:0") != find_surface("family:few:1")
+    assert simulated_target("family:few:3").name == "simulated:family:few:3"
+
+
+def test_an_action_may_be_an_object() -> None:
+    class Level:
+        param, min, max, scale = "demo.level", 0, 9, "log"
+
+    assert as_action(Level) == {"param": "demo.level", "min": 0, "max": 9, "scale": "log"}
+    assert as_action({"param": "demo.mode", "values": ["a"], "note": 1}) == {"param": "demo.mode", "values": ["a"]}
 
 
 @pytest.fixture

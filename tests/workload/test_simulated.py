@@ -43,11 +43,18 @@ def test_a_simulated_target_is_its_own_benchmark_in_virtual_time() -> None:
     measurement = workload.run()
 
     assert workload.command == "pgbench -c 50 -T 30 testdb"
-    assert workload.run_seconds == measurement.seconds == target.clock.monotonic() == 30.0
+    assert workload.run_seconds == measurement.seconds == 30.0
+    assert target.clock.monotonic() == 31.0, "a reset takes a second"
     assert list(measurement.metrics) == [TPS]
     assert len(measurement.samples) == 30
     assert measurement.machine
     assert measurement.failure == ""
+
+
+def test_runs_can_be_made_longer() -> None:
+    workload = opened(simulated_target(run_seconds=5.0))
+    workload.run_seconds = 12.0
+    assert workload.run().seconds == workload.run_seconds == 12.0
 
 
 def test_a_simulated_run_can_be_cut_short() -> None:

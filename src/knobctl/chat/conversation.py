@@ -16,13 +16,13 @@ from knobctl.errors import Interrupted, KnobctlError, ModelError, RestoreIncompl
 from knobctl.knobs import UnknownKnob
 from knobctl.llm.base import LanguageModel
 from knobctl.measure import Verdict
-from knobctl.pipeline import Settings
 from knobctl.report.knob_view import describe_knob, describe_knobs
 from knobctl.report.session_view import session_line
 from knobctl.report.status_view import describe_status, read_status
 from knobctl.report.summary import next_step, summarize, verdict_lines
 from knobctl.report.wording import SIMULATED, one_line
 from knobctl.safety import SafePlan
+from knobctl.settings import Settings
 from knobctl.store import Result, Store
 from knobctl.strategist.model_strategist import ModelStrategist
 from knobctl.strategist.understanding import Intent, Understanding

@@ -13,10 +13,10 @@ from knobctl.chat.words import Answer, almost, answer, combined, control, topic,
 from knobctl.errors import ConsentMissing, Interrupted, KnobctlError, RestoreIncomplete, StoreError, UsageError
 from knobctl.knobs import Catalogue
 from knobctl.llm.base import LanguageModel
-from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, parse_plan
 from knobctl.report.plan_view import describe_plan
 from knobctl.safety import Consent, SafePlan
+from knobctl.settings import Settings
 from knobctl.store import Result, Store
 from knobctl.strategist import Proposal, TuningRequest
 from knobctl.strategist.understanding import Intent, Understanding

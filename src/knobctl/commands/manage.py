@@ -28,10 +28,14 @@ from knobctl.persist import (
     require_complete,
     require_lasting,
 )
-from knobctl.report.conversation_view import conversation_document, describe_conversation
-from knobctl.report.session_view import session_line
+from knobctl.report.session_view import (
+    RecordedSession,
+    describe_session,
+    read_session,
+    session_document,
+    session_line,
+)
 from knobctl.report.status_view import describe_status, read_status
-from knobctl.report.summary import summarize
 from knobctl.store import SessionRecord, Store
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
@@ -159,45 +163,62 @@ def sessions_command(limit: int, as_json: bool) -> int:
 
 @click.command("report")
 @SESSION
+@click.option(
+    "--html", metavar="FILE", help="Write everything as one HTML page that needs no network; - is standard output."
+)
+@click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write all evidence as one file, from which `verify --bundle` recomputes the verdict anywhere.",
+)
+@click.option("--force", is_flag=True, help="Replace FILE even when it is no report, or no bundle of this session.")
 @options.verbose
 @options.as_json
 @guarded
-def report_command(session: str, verbose: int, as_json: bool) -> int:
+def report_command(
+    session: str, html: str | None, bundle: Path | None, force: bool, verbose: int, as_json: bool
+) -> int:
     """Show the result of a session; with -v every trial, and the conversation that led to its plan.
 
-    A session that was cut off shows how far it came.
+    A session that was cut off shows how far it came. --html makes a page of all of it, with plots. --bundle makes
+    a file with all evidence.
     """
+    if force and html is None and bundle is None:
+        raise UsageError("--force is about the file of --html or --bundle", "Name one, or leave --force out.")
+    if bundle is not None:
+        return _write_bundle(session, html, bundle, force, as_json)
+    if as_json and html == "-":
+        raise UsageError("--json and --html - both want standard output", "Give --html a file.")
     with Store() as store:
-        record = store.session(session)
-        trials = store.trials(record.id)
-        pairs = store.pairs(record.id)
-        conversation = store.conversation_of(record.id)
+        recorded = read_session(store, session)
+    if html is not None:
+        _write_page(recorded, html, force)
     if as_json:
-        put(
-            {
-                "session_id": record.id,
-                "status": record.status,
-                "reason": record.reason,
-                "request": record.request,
-                "result": record.result.to_dict() if record.result else None,
-                "trials": [vars(trial) | {"samples": [list(sample) for sample in trial.samples]} for trial in trials],
-                "pairs": [vars(pair) for pair in pairs],
-                "conversation": conversation_document(conversation) if conversation else None,
-            }
-        )
-        return 0
-    if record.result is not None:
-        answer(summarize(record.result))
-    else:
-        answer(f"session {record.id} ({record.workload}) is {record.status}: {record.reason or 'no result yet'}")
-    if verbose or record.result is None:
-        for trial in trials:
-            score = trial.failure if trial.score is None else f"{trial.score:.6g}"
-            changed = ", ".join(f"{name}={value}" for name, value in trial.configuration.items()) or "default"
-            answer(f"{trial.number:>4} {trial.kind:<16} {score:>12}  {changed}")
-    if verbose and conversation is not None:
-        answer(f"\n{describe_conversation(conversation)}")
+        put(session_document(recorded))
+    elif html is None:
+        answer(describe_session(recorded, verbose=bool(verbose)))
     return 0
+
+
+def _write_bundle(session: str, html: str | None, bundle: Path, force: bool, as_json: bool) -> int:
+    from knobctl.commands import evidence
+
+    if html is not None:
+        raise UsageError("both --html and --bundle were given", "Write one after the other.")
+    with Store() as store:
+        return evidence.write_evidence(store.session(session), store, bundle, force=force, as_json=as_json)
+
+
+def _write_page(recorded: RecordedSession, html: str, force: bool) -> None:
+    from knobctl.report import page
+
+    text = page.render(recorded)
+    if html == "-":
+        click.echo(text.encode("utf-8"), nl=False)
+        return
+    size = page.save(text, Path(html), force=force)
+    say(f"wrote {html} ({max(1, round(size / 1000))} kB)")
 
 
 def finish_interrupted_run() -> None:

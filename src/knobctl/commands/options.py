@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -73,8 +74,8 @@ measuring = options(
     click.option("--time-budget", type=Duration(), metavar="TIME", help="For everything together: 90s, 10m, 1h30m."),
     click.option("--searcher", type=click.Choice(SEARCHERS), default="ppo", show_default=True,
                  help="Who searches."),
-    click.option("--pairs", type=click.IntRange(5, 200), default=12, show_default=True,
-                 help="Most pairs of the verification; fewer than five prove nothing."),
+    click.option("--pairs", type=click.IntRange(5, 200), metavar="N",
+                 help="Most pairs of the verification, 5 to 200; as many as the noise asks for when left out."),
     click.option("--timeout", "run_timeout", type=Duration(), metavar="TIME",
                  help="Kill a benchmark run after this; chosen from its own duration when left out."),
     seed,
@@ -107,6 +108,13 @@ benchmark = options(
     click.option("--knobs", metavar="LIST", help="Tune just these: names or patterns, separated by commas."),
 )
 
+bundle_to_verify = options(
+    click.option("--bundle", type=click.Path(path_type=Path), metavar="FILE",
+                 help="Recompute this evidence bundle, in place of a session."),
+    click.option("--again", is_flag=True, help="Measure the bundle's candidate on this machine."),
+    click.option("--knobs", metavar="LIST", help="Consent to those knobs of the bundle that have to be named."),
+)  # fmt: skip
+
 
 def knob_list(text: str | None) -> tuple[str, ...]:
     """The names in ``--knobs``."""
@@ -124,6 +132,10 @@ def open_target(name: str, workdir: str, seed: int | None = None) -> Target:
         from knobctl.target.local import LocalTarget
 
         return LocalTarget(base=workdir)
+    if kind == "simulated" and rest.startswith("sweep:"):
+        from knobctl.lab.fitted import sweep_target
+
+        return sweep_target(rest.removeprefix("sweep:"), seed=seed or 0)
     if kind == "simulated":
         from knobctl.target.simulated import simulated_target
 

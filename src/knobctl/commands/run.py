@@ -6,11 +6,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from knobctl import pipeline, planning
 from knobctl.commands import options
@@ -18,7 +20,6 @@ from knobctl.commands.edge import confirm, guarded, interactive, put, say
 from knobctl.errors import ConsentMissing, PlanError, UsageError
 from knobctl.events import EventSink, SessionStarted
 from knobctl.measure import Verdict
-from knobctl.pipeline import Settings
 from knobctl.plan import TuningPlan, load_plan, parse_plan
 from knobctl.planning import Planned
 from knobctl.report.narration import Narrator, level_of
@@ -26,6 +27,8 @@ from knobctl.report.plan_view import describe_plan
 from knobctl.report.summary import summarize
 from knobctl.report.terminal import LineView, terminal_view
 from knobctl.safety import Consent, SafePlan
+from knobctl.settings import Settings
+from knobctl.settings import settings_of as recorded_settings
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
@@ -34,17 +37,26 @@ from knobctl.target.text import clean
 
 
 @click.command("tune")
-@click.argument("request")
+@click.argument("request", required=False)
+@click.option("--resume", metavar="SESSION", help="Go on with a session that was cut off; `last` for the newest.")
 @options.benchmark
 @options.strategist
 @options.execution
 @guarded
-def tune_command(request: str, **given: Any) -> int:
+def tune_command(request: str | None, resume: str | None, **given: Any) -> int:
     """Tune the machine for a workload described in words.
 
     Looks at the machine, makes a plan, shows it, measures the machine as it is, tries configurations, proves the best
     one with fresh interleaved runs, and puts every knob back. What is worth making permanent is left to `apply`.
+
+    With --resume, go on with a session that was cut off: what is recorded is not measured again.
     """
+    if resume is not None:
+        if request is not None:
+            raise click.UsageError("A session that goes on has its request already: leave REQUEST or --resume out.")
+        return _resume(resume, given)
+    if request is None:
+        raise click.UsageError("Missing argument 'REQUEST'. Say what to tune for, or name a session with --resume.")
     with _target(given) as target:
         planned = _plan(request, target, given)
         consent = Consent(command=given["command"], knobs=_named(given))
@@ -112,10 +124,17 @@ def run_command(plan_file: Path, **given: Any) -> int:
 @click.command("verify")
 @click.argument("session", default="last", metavar="[SESSION]")
 @click.option("--command", metavar="TEXT", help="Consent to the session's own command, by typing exactly its text.")
+@options.bundle_to_verify
 @options.execution
 @guarded
-def verify_command(session: str, **given: Any) -> int:
-    """Measure a session's candidate again, with fresh pairs, as a session of its own."""
+def verify_command(session: str, bundle: Path | None, **given: Any) -> int:
+    """Measure a session's candidate again, with fresh pairs, as a session of its own.
+
+    With --bundle, recompute the verdict of an evidence bundle from its raw samples, on any machine. Nothing is
+    touched, unless --again asks to measure its candidate here.
+    """
+    if bundle is not None or given["again"] or given["knobs"]:
+        return _verify_bundle(bundle, session, given)
     with Store() as store:
         record = store.session(session)
         agreed = _agreed(record, store)
@@ -130,6 +149,68 @@ def verify_command(session: str, **given: Any) -> int:
         confirm("Measure its candidate again?", yes=given["yes"])
         with Store() as store, _view(given) as emit:
             result = pipeline.verify_again(record, plan, target, store, emit, settings_of(given))
+    return _present(result, given)
+
+
+def _verify_bundle(path: Path | None, session: str, given: dict[str, Any]) -> int:
+    """Recomputes a bundle; with ``--again`` measures its candidate here. A file's word is not the user's consent."""
+    from knobctl.commands import evidence
+
+    evidence.require_one(path, session)
+    assert path is not None, "no bundle is refused"
+    if not given["again"]:
+        return evidence.check_evidence(path, as_json=given["as_json"])
+    bundle = evidence.trustworthy(path)
+    proposed = _with_its_secrets(bundle.plan, given["command"])
+    _require_its_text(given["command"], proposed, "the bundle")
+    with _target(given) as target:
+        proposed = evidence.plan_of_candidate(proposed, bundle, target)
+        plan = _validated(proposed, target, Consent(command=given["command"], knobs=_named(given)), given)
+        evidence.require_values(bundle, plan)
+        say(describe_plan(plan, f"bundle of session {bundle.session.id}", simulated=target.simulated))
+        say("\n".join(evidence.about_this_machine(bundle, target)))
+        if given["dry_run"]:
+            return _stop_dry(plan, given)
+        confirm("Measure its candidate here?", yes=given["yes"])
+        candidate, source = bundle.result.candidate_config, f"bundle of {bundle.session.id}"
+        with Store() as store, _view(given) as emit:
+            result = pipeline.verify_candidate(candidate, source, plan, target, store, emit, settings_of(given))
+    return _present(result, given)
+
+
+_OF_THE_SESSION = ("budget", "time_budget", "searcher", "pairs", "run_timeout", "seed", "force", "target_name",
+                   "metric", "metric_pattern", "direction", "knobs", "strategist", "model")  # fmt: skip
+
+
+def _resume(session: str, given: dict[str, Any]) -> int:
+    """Goes on with a session. Its command was agreed to when it began; a machine is touched only after a new yes."""
+    context = click.get_current_context()
+    for name in _OF_THE_SESSION:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            flag = next(option for option in context.command.params if option.name == name).opts[-1]
+            raise UsageError(f"{flag} was decided when the session began", f"Leave it out beside --resume {session}.")
+    with Store() as store:
+        record = store.session(session)
+        agreed = _agreed(record, store)
+    if record.status == "finished":
+        raise UsageError(
+            f"session {record.id} is finished", f"`knobctl verify {record.id}` measures its candidate again."
+        )
+    settings, _ = recorded_settings(record)
+    proposed = _with_its_secrets(parse_plan(record.plan), given["command"])
+    _require_its_text(given["command"], proposed, "the session")
+    given = {**given, "target_name": record.target, "seed": record.settings["given"]["seed"]}
+    with _target(given) as target:
+        consent = Consent(command=given["command"] or agreed, knobs=frozenset(_caution(proposed, target)))
+        plan = _validated(proposed, target, consent, given)
+        say(describe_plan(plan, f"session {record.id}", simulated=target.simulated))
+        say(f"{record.trials} runs are recorded and will not be repeated; searcher {settings.searcher}, "
+            f"{record.budget} trials")  # fmt: skip
+        if given["dry_run"]:
+            return _stop_dry(plan, given)
+        confirm("Go on with it?", yes=given["yes"])
+        with Store() as store, _view(given) as emit:
+            result = pipeline.resume(record, plan, target, store, emit)
     return _present(result, given)
 
 
@@ -295,9 +376,11 @@ def _carry_out(plan: SafePlan, target: Target, given: dict[str, Any], request: s
         return _stop_dry(plan, given)
     question = "Try these knobs on a simulated machine?" if target.simulated else "Try these knobs on this machine?"
     confirm(question, yes=given["yes"])
+    # A command that its user typed, or a plan from a file, runs as it stands there.
+    settings = replace(settings_of(given), lengthen=planned is not None and given["command"] is None)
     with Store() as store, _view(given) as emit:
         conversation = planned.conversation if planned else ""
-        result = pipeline.execute(plan, target, store, emit, settings_of(given), request, conversation)
+        result = pipeline.execute(plan, target, store, emit, settings, request, conversation)
     return _present(result, given)
 
 

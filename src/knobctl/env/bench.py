@@ -1,20 +1,23 @@
 """One configuration in, one :class:`~knobctl.events.Trial` out: set the knobs, run the benchmark, read the score.
 
 Everything that measures (preflight, search, verification) measures through a :class:`Bench`, so every trial is
-numbered, announced and recorded in the same way, and no caller can forget to put the knobs back.
+numbered, announced and recorded in the same way, and no caller can forget to put the knobs back. A session that was
+cut off goes on by playing it again from the start: trials that are recorded are handed out and not measured.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from knobctl.env.cutting import Cut, Cutter
 from knobctl.errors import (
     HealthStop,
     KnobChangedByOther,
     KnobctlError,
     RestoreIncomplete,
+    StoreError,
     WorkloadError,
     WriteFailed,
 )
@@ -55,11 +58,12 @@ class Bench:
         workload: Prepared, and bound to that target.
         emit: Reader of the events.
         seconds_left: Estimate until the end of the whole run, for the events.
-        began: When the session began, on the target's clock; now by default.
-        first_number: Number of the first trial.
+        recorded: Trials of this session that were measured before it was cut off, in order; they are handed out
+            again, without an event, as long as they last.
 
     Attributes:
-        trials: Every trial measured so far, in order.
+        trials: Every trial so far, in order.
+        cutter: Ends bad runs of the search early; None to let every run come to its end.
     """
 
     def __init__(
@@ -70,27 +74,40 @@ class Bench:
         emit: EventSink = _nobody,
         *,
         seconds_left: Callable[[], float] = _unknown,
-        began: float | None = None,
-        first_number: int = 0,
+        recorded: Sequence[Trial] = (),
     ) -> None:
         self.plan = plan
         self.target = target
         self.workload = workload
         self.trials: tuple[Trial, ...] = ()
+        self.cutter: Cutter | None = None
         self._emit = emit
         self._seconds_left = seconds_left
-        self._began = target.clock.monotonic() if began is None else began
-        self._number = first_number
+        self._recorded = tuple(recorded)
+        self._began = target.clock.monotonic()
         self._default = plan.default
         self._current = dict(self._default)
+        self._replayed: Mapping[str, Value] | None = None
         self._cold = tuple(tuned.knob.name for tuned in plan.knobs if tuned.knob.effect == "cold")
         self._started_with: dict[str, Value] | None = {name: self._default[name] for name in self._cold}
         self._trips = 0
 
     @property
     def current(self) -> dict[str, Value]:
-        """The value that every tuned knob has now."""
-        return dict(self._current)
+        """The value that every tuned knob has now, or had after the trial that was handed out again."""
+        return dict(self._current if self._replayed is None else self._replayed)
+
+    @property
+    def replaying(self) -> bool:
+        """The next trial is recorded already."""
+        return len(self.trials) < len(self._recorded)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the session began, without the time between its being cut off and its going on."""
+        if self.replaying:
+            return self.trials[-1].ended if self.trials else 0.0
+        return self.target.clock.monotonic() - self._began
 
     def measure(
         self,
@@ -119,20 +136,22 @@ class Bench:
                 The trial is recorded first, and the knobs are at their default.
             KnobChangedByOther: Somebody else changed a knob. The trial is recorded first.
             TargetError: The target was lost. The trial is recorded first.
+            StoreError: The session is played again, and this is not the trial that was recorded.
         """
         changed = {} if configuration is None else self.plan.changed(configuration)
-        number, started = self._number, self.target.clock.monotonic()
-        self._number += 1
+        if self.replaying:
+            return self._replay(changed, kind)
+        number, started = len(self.trials), self.elapsed
         announced = TrialStarted(number, kind, changed, position, of, self._seconds_left())
         self._emit(announced)
         try:
-            measurement = self._run(number, changed)
+            measurement, cut = self._run(number, changed, kind)
         except HealthStop as stop:  # it tripped while the services or the data were made ready for this trial
-            measurement = replace(_failed(stop), tripped=stop.message)
+            measurement, cut = replace(_failed(stop), tripped=stop.message), None
         except KnobctlError as error:
-            self._record(announced, started, _failed(error), reward)
+            self._record(announced, started, _failed(error), None, reward)
             raise
-        trial = self._record(announced, started, measurement, reward)
+        trial = self._record(announced, started, measurement, cut, reward)
         if measurement.tripped:
             self._settle(measurement.tripped)
         return trial
@@ -147,6 +166,7 @@ class Bench:
             WorkloadError: The workload did not come up again after a cold knob was changed.
             HealthStop: The health guard ended that.
         """
+        self._replayed = None
         wanted = {**self._default, **(configuration or {})}
         differing = {name: value for name, value in wanted.items() if value != self._current[name]}
         # Only a restore gives back exactly what was found: a twin's other face, a value outside the safe range.
@@ -174,36 +194,59 @@ class Bench:
 
     def best_percent(self) -> float | None:
         """The best score of the search against the default so far, in percent. Unverified: luck included."""
-        default = self.default_score()
-        if default is None:
-            return None
-        gains = [
-            log_ratio(default, trial.score, self.plan.objective.direction)
-            for trial in self.trials
-            if trial.kind in SEARCH_KINDS and trial.score is not None
-        ]
-        return max((percent(gain) for gain in gains if gain is not None), default=None)
+        default, best = self.default_score(), self._best_score()
+        gain = None if default is None or best is None else log_ratio(default, best, self.plan.objective.direction)
+        return None if gain is None else percent(gain)
 
-    def _run(self, number: int, changed: Mapping[str, Value]) -> Measurement:
+    def _best_score(self) -> float | None:
+        scores = [trial.score for trial in self.trials if trial.kind in SEARCH_KINDS and trial.score is not None]
+        best = max if self.plan.objective.direction == "maximize" else min
+        return best(scores, default=None)
+
+    def _replay(self, changed: Mapping[str, Value], kind: str) -> Trial:
+        trial = self._recorded[len(self.trials)]
+        if trial.kind != kind or dict(trial.configuration) != dict(changed):
+            raise StoreError(
+                f"the session cannot go on: its trial {trial.number} was {trial.kind} {dict(trial.configuration)}, and "
+                f"would now be {kind} {dict(changed)}",
+                "Start a new one; its record stays, and `knobctl report` still shows it.",
+            )
+        self.trials += (trial,)
+        self._replayed = {**self._default, **changed}
+        if not self.replaying:
+            self._began = self.target.clock.monotonic() - trial.ended
+        return trial
+
+    def _run(self, number: int, changed: Mapping[str, Value], kind: str) -> tuple[Measurement, Cut | None]:
+        cutter = self.cutter if kind in SEARCH_KINDS else None
+        defaults = [trial for trial in self.trials if trial.kind in DEFAULT_KINDS]
+        best = self._best_score()
+        cut: Cut | None = None
+
         def on_progress(fraction: float, samples: Samples) -> bool:
+            nonlocal cut
             self._emit(Progress(number, fraction, mean([value for _, value in samples])))
-            return False
+            if cutter is not None and cut is None:
+                cut = cutter.judge(samples, fraction, defaults, best)
+            return cut is not None
 
         try:
             self.apply(changed)
             self.workload.reset()
         except (WriteFailed, WorkloadError) as error:
-            return _failed(error)
-        return self.workload.run(on_progress)
+            return _failed(error), None
+        measurement = self.workload.run(on_progress)
+        return measurement, cut if measurement.cut_short else None
 
     def _record(
         self,
         announced: TrialStarted,
         started: float,
         measurement: Measurement,
+        cut: Cut | None,
         reward: Callable[[Trial], float | None] | None,
     ) -> Trial:
-        score, failure = self._score(measurement)
+        score, failure = (cut.score, "") if cut else self._score(measurement)
         trial = Trial(
             number=announced.number,
             kind=announced.trial_kind,
@@ -215,7 +258,10 @@ class Bench:
             seconds=measurement.seconds,
             reward=None,
             failure=failure,
-            started=started - self._began,
+            started=started,
+            ended=self.elapsed,
+            cut_short=cut is not None,
+            uncertainty=cut.uncertainty if cut else 0.0,
         )
         if reward is not None:
             trial = replace(trial, reward=reward(trial))

@@ -33,10 +33,12 @@ class GuardrailJudgement:
     Attributes:
         metric: Its canonical name.
         tolerance_percent: How much worse it may be.
-        outcome: ``held`` (its estimate is inside the tolerance), ``violated`` (beyond it, and the interval excludes
-            "no change") or ``unclear`` (beyond it but not proven, or it cannot be computed).
+        outcome: ``held`` (its whole interval is inside the tolerance), ``violated`` (its estimate is beyond it, and the
+            interval excludes "no change") or ``unclear`` (neither is proven, or it cannot be computed).
         percent: Estimated change, positive is better; None when it cannot be computed.
         reason: The same in words.
+        low_percent: Lower end of its own interval; None while that is unbounded, or for counts that may be 0.
+        high_percent: Upper end.
     """
 
     metric: str
@@ -44,6 +46,8 @@ class GuardrailJudgement:
     outcome: str
     percent: float | None
     reason: str
+    low_percent: float | None = None
+    high_percent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ def decide(
     guardrails: Sequence[GuardrailJudgement] = (),
     candidate_failures: int = 0,
     default_failures: int = 0,
+    pair_seconds: float = 0.0,
 ) -> tuple[Verdict, str]:
     """The verdict and its reason.
 
@@ -98,6 +103,7 @@ def decide(
         guardrails: What was found about the other metrics. A violated one makes the candidate ``WORSE``.
         candidate_failures: Runs of the candidate without a score.
         default_failures: Runs of the default without a score.
+        pair_seconds: What one more pair would take; 0 when unknown.
     """
     pairs = len(differences)
     if candidate_failures > default_failures:
@@ -123,17 +129,22 @@ def decide(
         return Verdict.IMPROVED, "; ".join([f"{after} the effect is {between}", *unclear])
     if interval.high <= stats.log_effect(margin_percent):
         return Verdict.NO_CHANGE, f"{after} the effect is {between}: a gain above {margin_percent:.1f} % is ruled out"
-    return Verdict.INCONCLUSIVE, f"{after} the effect is {between}{_more(interval, differences)}"
+    return Verdict.INCONCLUSIVE, (
+        f"could not tell: {after} the effect is {between}{_more(interval, differences, pair_seconds)}"
+    )
 
 
-def _more(interval: Interval, differences: Sequence[float]) -> str:
+def _more(interval: Interval, differences: Sequence[float], pair_seconds: float) -> str:
     spread = stats.sd(differences)
     if spread is None or interval.estimate <= 0:
         return ""
     needed = stats.pairs_needed(interval.estimate, spread / math.sqrt(2.0), MOST_PAIRS)
     if needed is None or needed <= len(differences):
         return ""
-    return f"; if the estimate of {_signed(stats.percent(interval.estimate))} is right, about {needed} pairs prove it"
+    minutes = (needed - len(differences)) * pair_seconds / 60.0
+    would = f", which is {minutes:.0f} more minutes" if minutes >= 1.0 else ""
+    right = f"if the estimate of {_signed(stats.percent(interval.estimate))} is right"
+    return f"; {right}, about {needed} pairs prove it{would}"
 
 
 def _signed(percent: float) -> str:

@@ -62,6 +62,7 @@ class Verification:
         *,
         pairs: int = 8,
         margin_percent: float = MARGIN_PERCENT,
+        pair_seconds: float = 0.0,
     ) -> None:
         """Starts without a pair.
 
@@ -70,6 +71,7 @@ class Verification:
             guardrails: Metrics that must not get worse.
             pairs: Most pairs that are measured, failed ones included.
             margin_percent: The smallest gain that counts; the preflight's ``smallest_percent`` is a good one.
+            pair_seconds: What one pair takes, for saying how long a proof would take; 0 when unknown.
 
         Raises:
             UsageError: Fewer than one pair, or a negative margin.
@@ -82,6 +84,7 @@ class Verification:
         self.guardrails = tuple(guardrails)
         self.pairs = pairs
         self.margin_percent = margin_percent
+        self._pair_seconds = pair_seconds
         self._scores: list[tuple[float, float]] = []
         self._metrics: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
         self._failures: dict[Arm, int] = {"default": 0, "candidate": 0}
@@ -157,7 +160,7 @@ class Verification:
         if any(guardrail.outcome == "violated" for guardrail in judged):
             return "a guardrail is violated"
         if interval.excludes_zero:
-            open_question = any(one.outcome == "unclear" and one.percent is not None for one in judged)
+            open_question = any(_seems_violated(one) for one in judged)
             return "" if interval.low > 0 and open_question else "proven"
         if interval.high <= stats.log_effect(self.margin_percent):
             return f"a gain above {self.margin_percent:.1f} % is ruled out"
@@ -187,6 +190,7 @@ class Verification:
             judged,
             candidate_failures=self._failures["candidate"],
             default_failures=self._failures["default"],
+            pair_seconds=self._pair_seconds,
         )
         return Judgement(
             verdict=verdict,
@@ -202,21 +206,30 @@ class Verification:
 
     def _judge(self, guardrail: Guardrail) -> GuardrailJudgement:
         name, tolerance = guardrail.metric.name, guardrail.tolerance_percent
-        change, interval = self._change(guardrail.metric)
+        change, interval, ratios = self._change(guardrail.metric)
         if change is None or interval is None:
             reason = f"{name} was not printed in at least two pairs, so the guardrail could not be judged"
             return GuardrailJudgement(name, tolerance, "unclear", None, reason)
-        worse = f"{name} is {-change:.1f} % worse (tolerated: {tolerance:g} %)"
-        if -change <= tolerance:
-            return GuardrailJudgement(name, tolerance, "held", change, f"{name} changed by {change:+.1f} %")
-        if interval.high < 0:
-            return GuardrailJudgement(name, tolerance, "violated", change, worse)
-        return GuardrailJudgement(name, tolerance, "unclear", change, f"{worse}, but that is not proven")
+        sign = 1.0 if guardrail.metric.direction == "maximize" else -1.0
+        low, high = (_change_percent(end, sign) if ratios else None for end in (interval.low, interval.high))
+        between = "" if low is None or high is None else f", interval {low:+.1f} to {high:+.1f} %"
+        worse = f"{name} is {-change:.1f} % worse (tolerated: {tolerance:g} %{between})"
+        outcome, reason = "unclear", f"{worse}, but that is not proven"
+        if -change > tolerance and interval.high < 0:
+            outcome, reason = "violated", worse
+        elif -change <= tolerance:
+            reason = f"{name} changed by {change:+.1f} %{between}"
+            outcome = "held"
+            if ratios and (low is None or -low > tolerance):
+                outcome = "unclear"
+                reason += f": that it is not more than {tolerance:g} % worse is likely, and not proven"
+        return GuardrailJudgement(name, tolerance, outcome, change, reason, low, high)
 
-    def _change(self, metric: MetricSpec) -> tuple[float | None, Interval | None]:
-        """Change of a metric in percent of the default, positive is better, with the interval that proves its sign.
+    def _change(self, metric: MetricSpec) -> tuple[float | None, Interval | None, bool]:
+        """Change of a metric in percent of the default, positive is better, and the interval that proves its sign.
 
-        Ratios where all values are positive; plain differences otherwise, because a count of errors may be 0.
+        Of log-ratios where all values are positive, which the last item says; of plain differences otherwise, because
+        a count of errors may be 0.
         """
         sign = 1.0 if metric.direction == "maximize" else -1.0
         values = [
@@ -228,13 +241,25 @@ class Verification:
         known = [ratio for ratio in ratios if ratio is not None]
         if len(known) == len(values):
             interval = stats.confidence_sequence(known)
-            change = finite_percent(sign * interval.estimate) if interval else None
-            return (None if change is None else sign * change), interval
+            return (_change_percent(interval.estimate, sign) if interval else None), interval, True
         interval = stats.confidence_sequence([sign * (candidate - default) for default, candidate in values])
         usual = stats.mean([abs(default) for default, _ in values])
         if interval is None or usual is None:
-            return None, None
+            return None, None, False
         if interval.estimate == 0.0:
-            return 0.0, interval
+            return 0.0, interval, False
         # From nothing to something has no percentage; one hundred is beyond every tolerance but the widest.
-        return 100.0 * (interval.estimate / usual if usual > 0 else math.copysign(1.0, interval.estimate)), interval
+        relative = interval.estimate / usual if usual > 0 else math.copysign(1.0, interval.estimate)
+        return 100.0 * relative, interval, False
+
+
+def _change_percent(log_ratio: float, sign: float) -> float | None:
+    """Change of the metric itself in percent of the default, positive is better: a latency that doubles is -100."""
+    change = finite_percent(sign * log_ratio)
+    return None if change is None else sign * change
+
+
+def _seems_violated(guardrail: GuardrailJudgement) -> bool:
+    """Its estimate is beyond the tolerance, and more pairs may prove or refute that."""
+    beyond = guardrail.percent is not None and -guardrail.percent > guardrail.tolerance_percent
+    return beyond and guardrail.outcome == "unclear"

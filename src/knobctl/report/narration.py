@@ -12,6 +12,7 @@ from knobctl.events import (
     Notice,
     PairMeasured,
     PhaseStarted,
+    SessionResumed,
     SessionStarted,
     StrategistStep,
     TrialDone,
@@ -25,6 +26,7 @@ QUIET, NORMAL, VERBOSE = -1, 0, 1
 KINDS = {
     "warmup": "warm-up",
     "baseline": "as found",
+    "probe": "very different",
     "search": "search",
     "suggestion": "first guess",
     "control": "as found again",
@@ -88,6 +90,8 @@ class Narrator:
         match event:
             case SessionStarted():
                 return self._session(event)
+            case SessionResumed():
+                return [Line(f"  it goes on: {event.trials} runs are recorded and are not repeated")]
             case PhaseStarted():
                 return self._phase(event)
             case TrialStarted():
@@ -147,6 +151,8 @@ class Narrator:
         trial = event.trial
         what = KINDS.get(trial.kind, one_line(trial.kind, 40))
         outcome = f"FAILED: {one_line(trial.failure)}" if trial.score is None else score(trial.score, self.unit)
+        if trial.cut_short:
+            outcome = f"about {outcome}, cut short after {trial.seconds:.0f} s"
         where = "" if trial.kind in BETWEEN else f"{place(event.position, event.of)} "
         parts = [f"  {where}{what}: {outcome}"]
         if trial.configuration and self.phase != "verify":
@@ -164,9 +170,12 @@ class Narrator:
 
     def _noise(self, event: NoiseMeasured) -> list[Line]:
         found = f"  baseline {score(event.baseline, self.unit)}, noise between runs {event.noise_percent:.1f} %"
+        if event.within_percent is not None:
+            found += f" (from within a run {event.within_percent:.1f} %)"
         if event.smallest_percent > 1000:
-            return [Line(f"{found}; {event.pairs} pairs prove nothing at this noise")]
-        return [Line(f"{found}; {event.pairs} pairs can prove gains from about {event.smallest_percent:.1f} %")]
+            return [Line(f"{found}; {event.pairs} pairs prove nothing at this noise", "title")]
+        proof = f"this budget ({event.pairs} pairs) can prove effects of about {event.smallest_percent:.1f} % or more"
+        return [Line(found), Line(f"  {proof}", "title")]
 
 
 def _candidate(event: CandidateChosen) -> list[Line]:

@@ -19,6 +19,7 @@ def describe_plan(
     runs: int = 0,
     seconds: float = 0.0,
     simulated: bool = False,
+    effort: str = "",
 ) -> str:
     """The plan in words, without a trailing newline.
 
@@ -31,6 +32,7 @@ def describe_plan(
         runs: Benchmark runs in all, preflight and verification included; 0 when not known yet.
         seconds: How long they take; 0 when not known yet.
         simulated: Nothing of it will touch a real machine.
+        effort: What is said of the trials, for a plan that is not searched; the budget by default.
     """
     objective = plan.objective
     origin = f" ({one_line(source, 80)})" if source else ""
@@ -46,7 +48,7 @@ def describe_plan(
     for guardrail in plan.guardrails:
         tolerance = f"at most {guardrail.tolerance_percent:g} % worse"
         lines.append(f"  guard    {one_line(guardrail.metric.name, 100)}, {tolerance}")
-    lines.append(f"  trials   {_effort(plan, runs, seconds)}")
+    lines.append(f"  trials   {effort or _effort(plan, runs, seconds)}")
     lines += ["", f"{label}Knobs that will be tried ({len(plan.knobs)}); every one is put back in the end:"]
     lines += columns(
         ["knob", "found", "range", "unit", "effect", "risk", "what it is"], [_row(one) for one in plan.knobs]

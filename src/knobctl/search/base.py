@@ -47,8 +47,8 @@ class BudgetedEnv(gymnasium.Wrapper[Observation, Action, Observation, Action]):
 
     Args:
         env: The environment, reset or not.
-        deadline: No trial starts after it, on the clock's time; None for no deadline.
-        clock: Seconds; the target's clock.
+        deadline: No trial starts after so many seconds of the session; None for no deadline.
+        clock: Seconds of the session; the environment's bench knows them.
 
     Attributes:
         played: The trials of this search so far, suggestions included.
@@ -63,7 +63,7 @@ class BudgetedEnv(gymnasium.Wrapper[Observation, Action, Observation, Action]):
         self.played: tuple[Played, ...] = ()
         self.over = ""
         self._deadline = deadline
-        self._clock = clock or env.bench.target.clock.monotonic
+        self._clock = clock or (lambda: env.bench.elapsed)
 
     @property
     def remaining(self) -> int:

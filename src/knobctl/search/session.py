@@ -22,7 +22,7 @@ def run_search(
         env: With the budget that it keeps.
         searcher: Who plays.
         suggestions: Configurations to try first, which count in the budget; the plan's when None.
-        deadline: No trial starts after it, on the target's clock.
+        deadline: No trial starts after so many seconds of the session.
 
     Raises:
         SafetyStop: A guard of the target tripped; the trial is recorded.

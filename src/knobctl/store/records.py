@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from knobctl.errors import UsageError
 from knobctl.events import StrategistStep
@@ -37,6 +37,7 @@ class SessionRecord:
         trials: How many trials are recorded.
         result: The result; None unless it is finished.
         conversation: Key of the conversation that it began in; empty without one.
+        settings: What else is needed to go on with it; empty in a record of an earlier version.
     """
 
     id: str
@@ -56,6 +57,7 @@ class SessionRecord:
     trials: int
     result: Result | None
     conversation: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any
 
 from knobctl.errors import StoreError
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.measure.preflight import Noise
 from knobctl.measure.verdict import GuardrailJudgement, Judgement, Verdict
-from knobctl.safety.safe_plan import SafePlan
+from knobctl.safety.safe_plan import SafePlan, TunedKnob
+
+if TYPE_CHECKING:
+    from knobctl.search.incumbent import Share
 
 _NEW_CONFIGURATIONS = ("search", "suggestion")
 
@@ -175,6 +178,9 @@ def conclude(
     candidate_reward: float | None = None,
     total_episodes: int = 0,
     policy_updates: int | None = None,
+    shares: Mapping[str, Share] | None = None,
+    importance: Mapping[str, float] | None = None,
+    run_seconds: float = 0.0,
     notes: Sequence[str] = (),
 ) -> Result:
     """Draws up the result of a run.
@@ -196,10 +202,14 @@ def conclude(
         candidate_reward: Reward of the candidate.
         total_episodes: Episodes of the search.
         policy_updates: Updates of the policy.
+        shares: What each knob of the candidate contributes, by the model of the search.
+        importance: How much each knob mattered over all trials.
+        run_seconds: Length of a whole run, for what cutting short saved.
         notes: What people should know.
     """
     changed = plan.changed(candidate or {})
-    verdict, reason = _verdict(judgement, changed, trials)
+    cut = [trial for trial in trials if trial.cut_short]
+    verdict, reason = verdict_of(judgement, changed, trials)
     improved = verdict is Verdict.IMPROVED
     baseline = judgement.default_score if judgement else None
     if baseline is None and noise is not None:
@@ -239,15 +249,35 @@ def conclude(
         seconds=seconds,
         guardrails=judgement.guardrails if judgement else (),
         knobs=tuple(
-            KnobChange(tuned.knob.name, tuned.found, changed[tuned.knob.name], tuned.knob.unit, tuned.knob.why)
+            _knob_change(tuned, changed[tuned.knob.name], (shares or {}).get(tuned.knob.name))
             for tuned in plan.knobs
             if tuned.knob.name in changed
         ),
+        importance=dict(importance or {}),
+        cut_short=len(cut),
+        seconds_saved=math.fsum(max(0.0, run_seconds - trial.seconds) for trial in cut),
         notes=tuple(notes),
     )
 
 
-def _verdict(judgement: Judgement | None, changed: Mapping[str, Value], trials: Sequence[Trial]) -> tuple[Verdict, str]:
+def _knob_change(tuned: TunedKnob, value: Value, share: Share | None) -> KnobChange:
+    knob = tuned.knob
+    change = KnobChange(knob.name, tuned.found, value, knob.unit, knob.why)
+    if share is None:
+        return change
+    return replace(change, share_percent=share.percent, share_interval=(share.low, share.high))
+
+
+def verdict_of(
+    judgement: Judgement | None, changed: Mapping[str, Value], trials: Sequence[Trial]
+) -> tuple[Verdict, str]:
+    """The verdict of a session and its reason.
+
+    Args:
+        judgement: What the verification found; None when there was none.
+        changed: The candidate; only what differs from the default configuration.
+        trials: Every trial of the session.
+    """
     if not changed:
         tried = [trial for trial in trials if trial.kind in _NEW_CONFIGURATIONS]
         if not tried:

@@ -95,6 +95,9 @@ STEPS = (
 
     ALTER TABLE session ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
     """,
+    """
+    ALTER TABLE trial ADD COLUMN ended REAL NOT NULL DEFAULT 0;
+    """,
 )
 """``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
 

@@ -43,6 +43,7 @@ from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.store.process import Process
 from knobctl.store.records import ConversationRecord, SessionRecord, the_one
 from knobctl.store.result import Result
+from knobctl.store.resuming import reopen
 from knobctl.target import HostFacts
 
 _KINDS: dict[str, type[Event]] = {
@@ -119,6 +120,7 @@ class Store:
         seed: int,
         session: str = "",
         conversation: str = "",
+        settings: Mapping[str, Any] | None = None,
     ) -> str:
         """Opens a session that belongs to this process, before anything on the machine is touched.
 
@@ -133,6 +135,7 @@ class Store:
             seed: Seed of everything that is drawn.
             session: Its key, when it is already known; a new one otherwise.
             conversation: Key of the conversation that it begins in.
+            settings: What else is needed to go on with it after it was cut off, in plain JSON types.
 
         Returns:
             The key of the session.
@@ -161,10 +164,23 @@ class Store:
             "boot": process.boot,
             "status": "running",
             "conversation": conversation,
+            "settings": _json(settings or {}),
         }
         with translated(self.path):
             insert(self._connection, "session", row)
         return session
+
+    def resume(self, session: str) -> tuple[Trial, ...]:
+        """Makes a session that was cut off this process's own, and returns its complete trials.
+
+        Raises:
+            UsageError: The session is finished.
+            Busy: Its own process goes on with it.
+            StoreError: The file cannot be read or written.
+        """
+        with translated(self.path):
+            reopen(self._connection, session, Process.current())
+        return self.trials(session)
 
     def sink(self, session: str) -> EventSink:
         """The reader of the event stream that saves every event of a session as it comes. Never raises."""
@@ -233,6 +249,7 @@ class Store:
                 reward=row["reward"],
                 failure=row["failure"],
                 started=row["started"],
+                ended=row["ended"],
                 cut_short=bool(row["cut_short"]),
                 uncertainty=row["uncertainty"],
             )
@@ -365,6 +382,8 @@ class Store:
             case PairMeasured():
                 row = asdict(event)
                 numbers = {"number": row.pop("pair"), "planned": row.pop("of")}
+                known = (session, event.pair)  # when a session goes on, its last pair may be said again
+                self._connection.execute("DELETE FROM pair WHERE session = ? AND number = ?", known)
                 insert(self._connection, "pair", {"session": session, **numbers, **row})
             case SessionEnded(result=result):
                 self._connection.execute(
@@ -397,6 +416,7 @@ class Store:
                 trials=row["trials"],
                 result=Result.from_dict(json.loads(row["result"])) if row["result"] else None,
                 conversation=row["conversation"],
+                settings=json.loads(row["settings"]),
             )
 
     def _rows(self, query: str, arguments: tuple[Any, ...]) -> list[dict[str, Any]]:

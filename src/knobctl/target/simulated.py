@@ -10,13 +10,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, TargetError, UsageError, WriteFailed
 from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob, Value, codec
 from knobctl.knobs.files import catalogue as shipped_catalogue
 from knobctl.target.base import Command, CommandOutcome, Configuration, HostFacts, KnobRestore, RestoreReport, Service
+from knobctl.target.noise import NoiseModel, Weather, noise_model
 from knobctl.target.surfaces import Surface, find_surface, knob_names, plain, with_knobs_of
 
 FACTS = HostFacts(
@@ -79,13 +77,19 @@ class VirtualClock:
 class SimulatedTarget:
     """A target whose benchmark is a surface. Same seed and same calls, same numbers.
 
+    The noise of a run depends on the seed, the number of the run and the virtual time, and on nothing else
+    (:mod:`knobctl.target.noise`). A surface may have a memory: ``carry_over`` and ``wear``, as in
+    :class:`~knobctl.target.synthetic.SyntheticSurface`.
+
     Args:
         surface: The truth.
-        noise: Standard deviation of the log score from run to run, and of each one-second sample around it.
+        noise: A model, the name of one, or the standard deviation of the log score from run to run and of each
+            one-second sample around it.
         seed: Of the noise.
-        run_seconds: Virtual seconds that one run of the benchmark takes.
+        run_seconds: Virtual seconds that one run of the benchmark takes; may be set later.
+        overhead_seconds: Virtual seconds that the workload's reset takes before each run.
         name: For people; the surface's own name by default.
-        facts: What the machine claims to be.
+        facts: What the machine claims to be; the surface's own ``facts``, or :data:`FACTS`, when None.
         catalogue: The knobs that it has, besides the surface's own; the shipped catalogue by default.
 
     Raises:
@@ -97,23 +101,31 @@ class SimulatedTarget:
     def __init__(
         self,
         surface: Surface,
-        noise: float = 0.03,
+        noise: NoiseModel | float | str = 0.03,
         seed: int = 0,
         run_seconds: float = 5.0,
         *,
+        overhead_seconds: float = 1.0,
         name: str = "",
-        facts: HostFacts = FACTS,
+        facts: HostFacts | None = None,
         catalogue: Catalogue | None = None,
     ) -> None:
         self.surface = surface
         self.noise = noise
         self.run_seconds = run_seconds
+        self.overhead_seconds = overhead_seconds
         self.name = f"simulated:{name or getattr(surface, 'name', '') or type(surface).__name__}"
         self.clock = VirtualClock()
         self.catalogue = with_knobs_of(surface, catalogue or shipped_catalogue())
-        self._facts = facts
-        self._random = np.random.default_rng(seed)
-        self._names = {name: self.catalogue[name].name for name in knob_names(surface)}
+        self._facts: HostFacts = facts if facts is not None else getattr(surface, "facts", FACTS)
+        self._weather = Weather(noise_model(noise), seed)
+        self._sign = -1.0 if surface.direction == "minimize" else 1.0
+        self._runs = 0
+        self._worn = 0
+        self._before: tuple[float, float] | None = None
+        own = [(name, self.catalogue[name]) for name in knob_names(surface)]
+        self._own = [(name, knob, self._path(knob)) for name, knob in own]
+        self._others = self._beside({knob.name for _, knob in own})
         self._files = self._initial_files()
         self._found: dict[str, str] = {}
         self._seen: dict[str, str] = {}
@@ -147,9 +159,8 @@ class SimulatedTarget:
         self._session = session
 
     def resume(self, runs: int, seconds: float) -> None:
-        """Moves the clock and the noise to where they were after so many runs."""
-        for _ in range(runs):
-            self._draw()
+        """Moves the clock and the noise to where they were after so many runs. A carry-over is forgotten."""
+        self._runs = self._worn = runs
         self.clock.sleep(seconds - self.clock.monotonic())
 
     @property
@@ -213,53 +224,90 @@ class SimulatedTarget:
         self._session = ""
         return report
 
+    def reset_benchmark(self) -> None:
+        """Brings the benchmark's data back, as far as the surface lets it; virtual time passes."""
+        self._require_open()
+        self.clock.sleep(self.overhead_seconds)
+        if getattr(self.surface, "reset_holds", True):
+            self._worn = 0
+
     def evaluate(self, on_progress: Callable[[float, Sequence[tuple[float, float]]], bool] | None = None) -> Evaluation:
         """Runs the simulated benchmark once with the knobs as they are; virtual time passes.
 
         Args:
-            on_progress: Called once per virtual second with the fraction done and the samples so far; returning True ends the run early, without a score.
+            on_progress: Called once per virtual second with the fraction done and the samples so far; returning True
+                ends the run early, without a score.
         """
         self._require_open()
-        # Drawn before the surface is asked, so that one failed run does not shift the noise of the runs after it.
-        run_noise, sample_noise, load_noise = self._draw()
-        count = len(sample_noise)
+        count = max(1, math.floor(self.run_seconds))
+        luck = self._weather.luck(self._runs, count, len(_TYPICAL_LOAD))
+        worn = self._worn * float(getattr(self.surface, "wear", 0.0))
+        # Counted before the surface is asked, so that one failed run does not shift the noise of the runs after it.
+        self._runs += 1
+        self._worn += 1
         machine = {
-            name: min(float(value * factor), 100.0) if value <= 100.0 else float(value * factor)
-            for (name, value), factor in zip(_TYPICAL_LOAD.items(), load_noise, strict=True)
+            name: _loaded(value, deviation)
+            for (name, value), deviation in zip(_TYPICAL_LOAD.items(), luck.load, strict=True)
         }
         truth, failure = self._truth()
         if truth is None:
             self.clock.sleep(self.run_seconds)
+            self._before = None
             return Evaluation(None, self.run_seconds, (), machine, failure)
-        score = truth * math.exp(run_noise)
+        began = self.clock.monotonic()
         samples: list[tuple[float, float]] = []
-        for index, deviation in enumerate(sample_noise):
+        for index, deviation in enumerate(luck.samples):
             second = self.run_seconds * (index + 1) / count
-            samples.append((second, score * math.exp(deviation)))
+            better = luck.shift + deviation + self._weather.at(began + second) + self._weather.settling(second) - worn
+            left = self._left_over(truth, began + second)
+            samples.append((second, truth * math.exp(self._sign * better + left)))
             if on_progress is not None and on_progress(second / self.run_seconds, samples):
-                self.clock.sleep(second)
-                return Evaluation(None, second, tuple(samples), machine, "")
-        self.clock.sleep(self.run_seconds)
-        return Evaluation(score, self.run_seconds, tuple(samples), machine, "")
+                return self._ended(truth, began + second, Evaluation(None, second, tuple(samples), machine, ""))
+        score = math.fsum(value for _, value in samples) / count
+        whole = Evaluation(score, self.run_seconds, tuple(samples), machine, "")
+        return self._ended(truth, began + self.run_seconds, whole)
+
+    def truth(self, configuration: Configuration) -> float | None:
+        """The score without noise of a configuration, the other knobs as they are; None where the benchmark fails.
+
+        Nothing is run or written, and no time passes.
+        """
+        files = dict(self._files)
+        try:
+            for name, value in configuration.items():
+                self._store(self._knob(name), value)
+            return self._score({**configuration, **self.configuration()})[0]
+        finally:
+            self._files = files
 
     def configuration(self) -> dict[str, Value]:
         """The knobs as the surface sees them, under its own names: all of its own and all that a run has written."""
-        values = {name: self._value(self.catalogue[canonical]) for name, canonical in self._names.items()}
-        known = set(self._names.values())
-        for knob in self.catalogue:
-            if knob.name not in known and self._path(knob) in self._found:
-                values[knob.name] = self._value(knob)
+        values = {name: codec.parse(knob, self._files[path]) for name, knob, path in self._own}
+        for path in self._found:
+            values |= {knob.name: self._value(knob) for knob in self._others.get(path, ())}
         return values
 
-    def _draw(self) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-        """The luck of one run: its score's deviation, that of each of its seconds, and factors for its load."""
-        run_noise = self.noise * self._random.standard_normal()
-        sample_noise = self.noise * self._random.standard_normal(max(1, math.floor(self.run_seconds)))
-        return run_noise, sample_noise, np.exp(0.05 * self._random.standard_normal(len(_TYPICAL_LOAD)))
+    def _ended(self, truth: float, now: float, evaluation: Evaluation) -> Evaluation:
+        """The evaluation, after the time has passed and the machine has taken on the effect of its knobs."""
+        self._before = (math.log(truth) + self._left_over(truth, now), now) if truth > 0 else None
+        self.clock.sleep(now - self.clock.monotonic())
+        return evaluation
+
+    def _left_over(self, truth: float, now: float) -> float:
+        """What the run before still adds to the log score."""
+        share = float(getattr(self.surface, "carry_over", 0.0))
+        if not share or self._before is None or truth <= 0:
+            return 0.0
+        level, since = self._before
+        fading = math.exp(-(now - since) / float(getattr(self.surface, "carry_over_seconds", 20.0)))
+        return share * fading * (level - math.log(truth))
 
     def _truth(self) -> tuple[float | None, str]:
+        return self._score(self.configuration())
+
+    def _score(self, configuration: Configuration) -> tuple[float | None, str]:
         try:
-            score = self.surface.score(self.configuration())
+            score = self.surface.score(configuration)
             if score is None or not math.isfinite(score):
                 return None, f"the simulated benchmark failed: its score is {score}"
             return float(score), ""
@@ -326,6 +374,14 @@ class SimulatedTarget:
         if knob.twin:
             self._files[self._path(self.catalogue[knob.twin])] = "0"
 
+    def _beside(self, own: set[str]) -> dict[str, list[Knob]]:
+        """The knobs of the catalogue that the surface does not speak of, by their files."""
+        others: dict[str, list[Knob]] = {}
+        for knob in self.catalogue:
+            if knob.name not in own:
+                others.setdefault(self._path(knob), []).append(knob)
+        return others
+
     def _initial_files(self) -> dict[str, str]:
         files: dict[str, list[str]] = {}
         own = {self.catalogue[name].name: plain(name, value) for name, value in self.surface.default().items()}
@@ -352,7 +408,7 @@ class SimulatedTarget:
 
 
 def simulated_target(
-    name: str = "", *, noise: float = 0.03, seed: int = 0, run_seconds: float = 5.0
+    name: str = "", *, noise: NoiseModel | float | str = 0.03, seed: int = 0, run_seconds: float = 5.0
 ) -> SimulatedTarget:
     """A simulated target by the name of its surface, as in ``--target simulated:NAME``; ``postgresql`` when empty.
 
@@ -361,6 +417,12 @@ def simulated_target(
     """
     name = name or "postgresql"
     return SimulatedTarget(find_surface(name), noise, seed, run_seconds, name=name)
+
+
+def _loaded(value: float, deviation: float) -> float:
+    """A machine metric around its typical value; a share stays below 100 %."""
+    loaded = value * math.exp(0.05 * deviation)
+    return min(loaded, 100.0) if value <= 100.0 else loaded
 
 
 def _choice_text(knob: Knob, value: str) -> str:

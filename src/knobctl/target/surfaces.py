@@ -7,21 +7,26 @@ saturates, a choice) and round numbers, so that searchers can be tried and teste
 from __future__ import annotations
 
 import importlib
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from knobctl.errors import UsageError
 from knobctl.knobs import Bound, Catalogue, Knob, Value
+from knobctl.target.families import family_by_name
+from knobctl.target.synthetic import Axis, Choice, Peak, Rise, SyntheticSurface
 
 
 class Surface(Protocol):
     """What a simulated machine needs to know: any object with these five names is a surface.
 
     Knobs may have any name under which the catalogue knows them, or a name of the surface's own.
+
+    A surface may have more: ``name``; ``optimum()``, its best configuration and the gain in log score there;
+    ``facts``, what its machine claims to be; ``noise``, a :class:`~knobctl.target.noise.NoiseModel` of its own; and
+    ``carry_over``, ``carry_over_seconds``, ``wear`` and ``reset_holds`` as in
+    :class:`~knobctl.target.synthetic.SyntheticSurface`, for machines with a memory.
     """
 
     @property
@@ -49,114 +54,6 @@ class Surface(Protocol):
         A :class:`~knobctl.errors.HealthStop` plays the health guard of a real machine, which ends the run.
         """
         ...
-
-
-@dataclass(frozen=True)
-class Peak:
-    """Best at one value, falling off on both sides on a logarithmic scale.
-
-    Attributes:
-        best: The value at the top.
-        width: Standard deviation of the bell, in units of ``ln(1 + value)``.
-        gain: Height in log score.
-    """
-
-    best: int
-    width: float
-    gain: float
-
-    def at(self, value: Value) -> float:
-        """Contribution to the log score; 0 for a word."""
-        if isinstance(value, str):
-            return 0.0
-        distance = (math.log1p(max(value, 0)) - math.log1p(self.best)) / self.width
-        return self.gain * math.exp(-0.5 * distance**2)
-
-
-@dataclass(frozen=True)
-class Rise:
-    """More is better until it saturates: ``gain * (1 - exp(-value / knee))``."""
-
-    knee: float
-    gain: float
-
-    def at(self, value: Value) -> float:
-        """Contribution to the log score; 0 for a word."""
-        if isinstance(value, str):
-            return 0.0
-        return self.gain * (1.0 - math.exp(-max(value, 0) / self.knee))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Each value has a contribution of its own; others contribute nothing."""
-
-    gains: Mapping[Value, float]
-
-    def at(self, value: Value) -> float:
-        """Contribution to the log score."""
-        return self.gains.get(value, 0.0)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One knob of a synthetic surface: the value it is found with, what may be tried, and what it does."""
-
-    param: str
-    default: Value
-    effect: Peak | Rise | Choice | None
-    low: int = 0
-    high: int = 0
-    values: tuple[Value, ...] = ()
-
-    def to_action(self) -> dict[str, Any]:
-        """The knob as in a plan."""
-        if self.values:
-            return {"param": self.param, "values": list(self.values)}
-        return {"param": self.param, "min": self.low, "max": self.high}
-
-
-@dataclass(frozen=True)
-class SyntheticSurface:
-    """A sum of independent effects on the log score. Invented, not measured.
-
-    Knobs that it does not know have no effect; knobs that a configuration leaves out have their default.
-
-    Attributes:
-        name: For ``--target simulated:NAME``.
-        metric: Name of the score.
-        direction: ``maximize`` or ``minimize``.
-        base: Score of the default configuration.
-        axes: Its knobs.
-    """
-
-    name: str
-    metric: str
-    direction: str
-    base: float
-    axes: tuple[Axis, ...]
-
-    @property
-    def action_space(self) -> tuple[dict[str, Any], ...]:
-        """The knobs worth tuning, as in a plan."""
-        return tuple(axis.to_action() for axis in self.axes)
-
-    def default(self) -> dict[str, Value]:
-        """The values that the simulated machine is found with."""
-        return {axis.param: axis.default for axis in self.axes}
-
-    def gain(self, configuration: Mapping[str, Value]) -> float:
-        """The truth: log of how many times better than the default configuration this one is."""
-        return sum(
-            axis.effect.at(configuration.get(axis.param, axis.default)) - axis.effect.at(axis.default)
-            for axis in self.axes
-            if axis.effect is not None
-        )
-
-    def score(self, configuration: Mapping[str, Value]) -> float:
-        """The score without noise."""
-        sign = 1.0 if self.direction == "maximize" else -1.0
-        return self.base * math.exp(sign * self.gain(configuration))
 
 
 _POSTGRESQL = SyntheticSurface(
@@ -216,15 +113,20 @@ _NULL = SyntheticSurface(
 SURFACES: Mapping[str, SyntheticSurface] = {
     surface.name: surface for surface in (_POSTGRESQL, _FILE_WRITE, _WEB, _NULL)
 }
-"""The surfaces that ship with knobctl, by name. All invented.
+"""The surfaces that ship with knobctl, by name. All invented."""
 
-``postgresql``: an OLTP database with 23 % to gain. ``file-write``: a machine wounded by tiny dirty limits, three times
-as fast when healed. ``web``: a server with 20 % to gain. ``null``: nothing matters.
-"""
+SUMMARIES: Mapping[str, str] = {
+    "postgresql": "an OLTP database",
+    "file-write": "a machine wounded by tiny limits of dirty memory, three times as fast when healed",
+    "web": "a web server",
+    "null": "nothing matters",
+}
+"""What they are."""
 
 
 def find_surface(name: str) -> Surface:
-    """A shipped surface by name, or anybody's by ``module:object`` (a class is called without arguments).
+    """A surface by its name: a shipped one, ``family:NAME`` or ``family:NAME:SEED`` for one that is drawn (the seed
+    is 0 when left out), or ``module:object`` for anybody's (a class is called without arguments).
 
     The current folder is searched for the module as well.
 
@@ -233,11 +135,13 @@ def find_surface(name: str) -> Surface:
     """
     if name in SURFACES:
         return SURFACES[name]
+    if name.partition(":")[0] == "family":
+        return family_by_name(name.partition(":")[2])
     module, separator, attribute = name.partition(":")
     if not separator or not module or not attribute:
         raise UsageError(
             f"unknown simulated machine {name!r}",
-            f"Known: {', '.join(SURFACES)}; or module:object for a surface of your own.",
+            f"Known: {', '.join(SURFACES)}; family:NAME:SEED; or module:object for a surface of your own.",
         )
     found = _import(name, module, attribute)
     missing = [part for part in ("action_space", "metric", "direction", "default", "score") if not hasattr(found, part)]
@@ -308,6 +212,7 @@ def _invented_knob(name: str, action: Any, default: Value | None) -> Knob:
         minimum=None if words else Bound(constant=min(int(number) for number in numbers)),
         maximum=None if words else Bound(constant=max(int(number) for number in numbers)),
         choices=tuple(choices) if words else (),
+        special=tuple(_part(action, "special") or ()),
         default=default if default is not None else (choices or numbers)[0],
     )
 
@@ -315,6 +220,12 @@ def _invented_knob(name: str, action: Any, default: Value | None) -> Knob:
 def knob_names(surface: Surface) -> list[str]:
     """Every knob that the surface speaks of, under its own name for it."""
     return list(dict.fromkeys([*surface.default(), *(str(_part(action, "param")) for action in surface.action_space)]))
+
+
+def as_action(action: Any) -> dict[str, Any]:
+    """A knob of a surface's action space as in a plan."""
+    parts = {key: _part(action, key) for key in ("param", "min", "max", "values", "special", "scale")}
+    return {key: value for key, value in parts.items() if value is not None}
 
 
 def _part(action: Any, key: str) -> Any:

@@ -1,7 +1,7 @@
-"""Process names in, the programs among them that tune by themselves out: what each of them sets, and how to pause it.
+"""Process names in, the programs among them that disturb a run out: what each of them sets, and how to pause it.
 
 A program that sets a knob of the plan would disturb the run, and the run it; one that sets none of the catalogue's
-knobs only makes measurements noisier.
+knobs, such as a nightly job, only makes measurements noisier.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Tuner:
         owns: Patterns of the knobs that it sets while it runs; empty when it sets none of the catalogue's.
         service: Its systemd service; empty when it is not to be stopped.
         does: For one that owns nothing: how a measurement may notice it.
+        job: It runs now and then, and ends by itself: a job of cron, of a timer or of a person.
     """
 
     title: str
@@ -36,6 +37,7 @@ class Tuner:
     owns: tuple[str, ...]
     service: str = ""
     does: str = ""
+    job: bool = False
 
     @property
     def pause(self) -> str:
@@ -94,6 +96,22 @@ TUNERS = (
     Tuner("thermald", ("thermald",), (), "", "slows the processor down when it gets hot"),
     Tuner("earlyoom", ("earlyoom",), (), "", "kills a program when memory runs short, perhaps the benchmark"),
     Tuner("systemd-oomd", ("systemd-oomd",), (), "", "kills a program when memory runs short, perhaps the benchmark"),
+    *(
+        Tuner(title, processes, (), "", does, job=True)
+        for title, processes, does in (
+            ("updatedb", ("updatedb", "updatedb.plocate", "updatedb.mlocat"), "reads every folder"),
+            ("apt", ("apt-get", "apt", "unattended-upgr", "dpkg"), "installs packages"),
+            ("dnf", ("dnf", "dnf5", "yum", "packagekitd"), "installs packages or fetches their lists"),
+            ("mandb", ("mandb",), "reads the manual pages"),
+            ("fstrim", ("fstrim",), "trims the file systems"),
+            ("e2scrub", ("e2scrub", "e2scrub_all", "xfs_scrub"), "checks a file system"),
+            ("clamscan", ("clamscan", "freshclam"), "reads files for viruses"),
+            ("rsync", ("rsync",), "copies files"),
+            ("restic", ("restic", "borg"), "backs files up"),
+            ("pg_dump", ("pg_dump", "pg_basebackup"), "reads a whole database"),
+            ("logrotate", ("logrotate",), "compresses logs"),
+        )
+    ),
 )  # fmt: skip
 
 
@@ -112,6 +130,11 @@ def named(title: str) -> Tuner:
     """The tuner of this title. One that the table does not have, as in an old record, may set anything."""
     known = (tuner for tuner in TUNERS if tuner.title == title)
     return next(known, Tuner(title, (title,), ("*",)))
+
+
+def jobs(titles: Sequence[str]) -> tuple[str, ...]:
+    """Those of these titles that are jobs: they disturb a measurement and end by themselves."""
+    return tuple(tuner.title for tuner in map(named, titles) if tuner.job)
 
 
 def in_the_way(titles: Sequence[str], names: Sequence[str]) -> tuple[tuple[Tuner, tuple[str, ...]], ...]:

@@ -91,6 +91,15 @@ class Workload(Protocol):
         """Brings data back to a state in which trials are comparable (checkpoint, vacuum, delete files)."""
         ...
 
+    def lengthen(self, seconds: float) -> bool:
+        """Makes every run from now on take this long. False when the tool cannot be told how long to run."""
+        ...
+
+    @property
+    def resets(self) -> bool:
+        """Whether :meth:`reset` brings any data back."""
+        ...
+
     def restart(self) -> None:
         """Restarts the services under test, so that cold knobs act. Does nothing without services."""
         ...

@@ -44,6 +44,11 @@ class FileLoad(ToolWorkload):
         self._names = tuple(names)
         self._reads = reads
 
+    @property
+    def resets(self) -> bool:
+        """It brings its data back by itself."""
+        return True
+
     def reset(self) -> None:
         """Writes the files' dirty pages to the disk and, when they are read, drops them from the page cache.
 

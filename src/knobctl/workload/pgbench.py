@@ -152,6 +152,10 @@ class PgbenchAdapter(ToolAdapter):
         parsed = _parse(argv)
         return max(0.0, parsed.number("-T", 0.0)) if parsed.has("-T") else None
 
+    def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
+        """As the base class says; of two durations the last one counts."""
+        return (*argv, "-T", str(seconds)) if _parse(argv).has("-T") else ()
+
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``-P 1`` to a run of fixed duration."""
         parsed = _parse(argv)
@@ -234,6 +238,11 @@ class ThrowawayPgbench(ToolWorkload):
         fill = (self.program(), "-i", "-q", "-s", str(self.scale), *self._server.connection, self._database)
         self.require("filling the pgbench tables", fill, timeout=60.0 + 10.0 * self.scale)
         self._server.query("CHECKPOINT", database=self._database)
+
+    @property
+    def resets(self) -> bool:
+        """It brings its data back by itself."""
+        return True
 
     def reset(self) -> None:
         """Removes what a trial left: dead rows, history, dirty pages. A read-only trial leaves nothing."""

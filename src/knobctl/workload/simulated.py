@@ -39,6 +39,10 @@ class SurfaceTarget(Protocol):
 
     run_seconds: float
 
+    def reset_benchmark(self) -> None:
+        """Brings the benchmark's data back; virtual time passes."""
+        ...
+
     def evaluate(self, on_progress: ProgressCallback | None = None) -> SurfaceRun:
         """Runs the simulated benchmark once with the knobs as they are; virtual time passes."""
         ...
@@ -57,7 +61,15 @@ class SurfaceWorkload:
         self._target = target
         self._objective = objective
         self.command = shlex.join(argv)
-        self.run_seconds = target.run_seconds
+
+    @property
+    def run_seconds(self) -> float:
+        """Virtual seconds of one run; setting it makes runs longer or shorter."""
+        return self._target.run_seconds
+
+    @run_seconds.setter
+    def run_seconds(self, seconds: float) -> None:
+        self._target.run_seconds = seconds
 
     def check(self) -> None:
         """Nothing has to be installed."""
@@ -66,7 +78,18 @@ class SurfaceWorkload:
         """Nothing to prepare."""
 
     def reset(self) -> None:
-        """A surface has no memory."""
+        """Brings back what the runs before have worn down, where the surface wears."""
+        self._target.reset_benchmark()
+
+    def lengthen(self, seconds: float) -> bool:
+        """Makes every run from now on take this many virtual seconds."""
+        self._target.run_seconds = self.run_seconds = seconds
+        return True
+
+    @property
+    def resets(self) -> bool:
+        """A surface's data are as new before each run, as far as it has any."""
+        return True
 
     def restart(self) -> None:
         """No service to restart."""

@@ -194,6 +194,10 @@ class SysbenchAdapter(ToolAdapter):
             return None
         return max(0.0, parsed.number("--time", _DEFAULT_SECONDS))
 
+    def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
+        """As the base class says; of two durations the last one counts."""
+        return (*argv[:-1], f"--time={seconds}", *argv[-1:]) if self.run_seconds(argv) is not None else ()
+
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``--report-interval=1``."""
         if _parse(argv).has("--report-interval") or len(argv) < 2:

@@ -84,6 +84,10 @@ class ToolAdapter(ABC):
         """
         return None
 
+    def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
+        """The command with another duration; empty when the tool takes none."""
+        return ()
+
     def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
         """Why these metrics are worth nothing although the tool did not fail; usually empty."""
         return ""
@@ -149,6 +153,21 @@ class ToolWorkload:
         """
         if self.reset_command:
             self.require("the reset command", self.reset_command, RESET_TIMEOUT)
+
+    def lengthen(self, seconds: float) -> bool:
+        """Makes every run from now on take this long. False when the tool cannot be told how long to run."""
+        longer = self.adapter.lasting(self.argv, round(seconds))
+        expected = self.adapter.run_seconds(longer) if longer else None
+        if expected is None or self.adapter.problems(longer):
+            return False
+        self.timeout += 3 * max(0.0, expected - self.run_seconds)
+        self.argv, self.command, self.run_seconds = longer, shlex.join(longer), expected
+        return True
+
+    @property
+    def resets(self) -> bool:
+        """Whether :meth:`reset` brings any data back."""
+        return bool(self.reset_command)
 
     def restart(self) -> None:
         """No service to restart."""

@@ -132,6 +132,10 @@ class WrkAdapter(ToolAdapter):
         parsed = _parse(argv)
         return float(_seconds(parsed.text("-d")) or _DEFAULT_SECONDS)
 
+    def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
+        """As the base class says; of two durations the last one counts."""
+        return (*argv, "-d", f"{seconds}s")
+
     def complete(self, argv: Sequence[str]) -> tuple[str, ...]:
         """Adds ``--latency``, which prints percentiles."""
         return tuple(argv) if _parse(argv).has("--latency") else (*argv[:1], "--latency", *argv[1:])

@@ -1,0 +1,94 @@
+"""How to run a plan, and what has to be the same for a session that was cut off to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from typing import Any
+
+from knobctl.errors import UsageError
+from knobctl.knobs import Value
+from knobctl.safety import SafePlan
+from knobctl.search.registry import DEFAULT
+from knobctl.store import SessionRecord
+from knobctl.target import Target
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a plan; nothing here changes what is tuned or measured.
+
+    Attributes:
+        searcher: Name of the searcher.
+        budget: Trials of the search; the plan's ``total_timesteps`` when None.
+        seconds: For everything together, set-up included; None for no limit.
+        pairs: Most pairs of the verification; as many as the noise asks for when None.
+        seed: Seed of everything that is drawn; drawn itself when None.
+        force: Go on where the preflight would refuse.
+        lengthen: Make runs longer when the noise asks for it; the command's own duration is left alone otherwise.
+        run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
+    """
+
+    searcher: str = DEFAULT
+    budget: int | None = None
+    seconds: float | None = None
+    pairs: int | None = None
+    seed: int | None = None
+    force: bool = False
+    lengthen: bool = False
+    run_timeout: float | None = None
+
+
+def settings_document(settings: Settings, plan: SafePlan, candidate: Mapping[str, Value] | None) -> dict[str, Any]:
+    """What a session's record keeps of its settings, in plain JSON types.
+
+    Args:
+        settings: As they were given.
+        plan: The values that were found are in it.
+        candidate: What is verified, when nothing is searched.
+    """
+    return {
+        "given": asdict(settings),
+        "found": {tuned.knob.name: tuned.found for tuned in plan.knobs},
+        "candidate": None if candidate is None else dict(candidate),
+    }
+
+
+def settings_of(record: SessionRecord) -> tuple[Settings, Mapping[str, Value] | None]:
+    """The settings of a recorded session, with the seed that was drawn; and the candidate, when it had one.
+
+    Raises:
+        UsageError: The record does not hold them.
+    """
+    try:
+        given = Settings(**record.settings["given"])
+        candidate = record.settings["candidate"]
+    except (KeyError, TypeError):
+        raise UsageError(
+            f"session {record.id} was made by a version of knobctl that could not go on with sessions",
+            "Start a new one.",
+        ) from None
+    return replace(given, seed=record.seed, budget=record.budget or None), candidate
+
+
+def require_the_same(record: SessionRecord, plan: SafePlan, target: Target) -> None:
+    """Makes sure that what a session has recorded and what it would measure now belong together.
+
+    Raises:
+        UsageError: They do not: another version, another target, other values found.
+    """
+    version, anew = metadata.version("knobctl"), "Start a new session; the record of this one stays."
+    if record.version != version:
+        raise UsageError(f"session {record.id} was made by knobctl {record.version}, and this is {version}", anew)
+    if record.target != target.name:
+        raise UsageError(f"session {record.id} was made on {record.target}, not on {target.name}", anew)
+    now = {tuned.knob.name: tuned.found for tuned in plan.knobs}
+    before: Mapping[str, Value] = record.settings["found"]
+    for name in sorted({*now, *before}):
+        if now.get(name) != before.get(name):
+            raise UsageError(
+                f"{name} was {before.get(name, 'not tuned')} when session {record.id} began, and is "
+                f"{now.get(name, 'not tuned')} now, so old and new runs cannot be compared",
+                "Set it back and try again, or start a new session.",
+            )

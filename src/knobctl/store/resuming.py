@@ -1,0 +1,61 @@
+"""A session that was cut off in, its last complete trial found and everything after it forgotten out."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+from knobctl.errors import Busy, UsageError
+from knobctl.store.process import Process
+
+
+def reopen(connection: sqlite3.Connection, session: str, process: Process) -> None:
+    """Makes the session this process's own, as it was right after the start of its last complete trial.
+
+    What was recorded after that is said again when the session is played again, so nothing stands there twice.
+
+    Raises:
+        UsageError: The session is finished.
+        Busy: Its own process goes on with it.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        status, reason, *owner = connection.execute(
+            "SELECT status, reason, pid, pid_started, boot FROM session WHERE id = ?", (session,)
+        ).fetchone()
+        if status == "finished":
+            raise UsageError(
+                f"session {session} is finished", f"`knobctl verify {session}` measures its candidate again."
+            )
+        if status == "running" and Process(*owner).alive:
+            raise Busy(f"session {session} is running in process {owner[0]}", "Wait for it to end.")
+        last = _last_complete(connection, session, reason)
+        started = (
+            "SELECT max(position) FROM event WHERE session = ? AND kind = 'trial-started' "
+            "AND json_extract(body, '$.number') = ?"
+        )
+        position = None if last is None else connection.execute(started, (session, last)).fetchone()[0]
+        connection.execute("DELETE FROM event WHERE session = ? AND position > ?", (session, position or 0))
+        connection.execute(
+            "UPDATE session SET status = 'running', reason = '', pid = ?, pid_started = ?, boot = ? WHERE id = ?",
+            (process.pid, process.started, process.boot, session),
+        )
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _last_complete(connection: sqlite3.Connection, session: str, reason: str) -> int | None:
+    """Number of the last trial that came to its own end: one that failed with the session's reason is removed."""
+    row = connection.execute(
+        "SELECT number, failure FROM trial WHERE session = ? ORDER BY number DESC LIMIT 1", (session,)
+    ).fetchone()
+    if row is None:
+        return None
+    number, failure = row
+    if failure and failure == " ".join(reason.split()):
+        connection.execute("DELETE FROM trial WHERE session = ? AND number = ?", (session, number))
+        return number - 1 if number > 0 else None
+    return int(number)

@@ -1,0 +1,339 @@
+"""A family and a seed in, a synthetic surface out: as many different machines of one kind as a study needs.
+
+All invented. Knobs are real ones that may be tuned freely; which of them matter, where each is best and how wide its
+peak is, is drawn. The gain at the optimum is exactly the one that was drawn or asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from knobctl.errors import UsageError
+from knobctl.knobs import Value
+from knobctl.knobs.files import catalogue
+from knobctl.target.synthetic import (
+    Axis,
+    Choice,
+    Cliff,
+    Effect,
+    Interaction,
+    Peak,
+    Rise,
+    Special,
+    SyntheticSurface,
+    place,
+)
+
+OPTIMUM_GAINS = (0.12, 0.25, 0.45)
+"""What there is to gain, as a share of the default's score, unless a family or a caller says otherwise."""
+
+_POOL = (
+    Axis("vm.swappiness", 60, None, 0, 100),
+    Axis("vm.dirty_expire_centisecs", 3000, None, 100, 6000),
+    Axis("vm.dirty_writeback_centisecs", 500, None, 100, 3000),
+    Axis("vm.vfs_cache_pressure", 100, None, 1, 1000),
+    Axis("vm.watermark_scale_factor", 10, None, 5, 500),
+    Axis("vm.compaction_proactiveness", 20, None, 0, 80),
+    Axis("vm.stat_interval", 1, None, 1, 120),
+    Axis("vm.page_lock_unfairness", 5, None, 1, 50),
+    Axis("vm.extfrag_threshold", 500, None, 0, 1000),
+    Axis("block.read_ahead_kb", 128, None, 4, 16384),
+    Axis("block.nr_requests", 256, None, 16, 2048),
+    Axis("net.core.netdev_max_backlog", 1000, None, 300, 262_144),
+    Axis("net.core.netdev_budget", 300, None, 100, 3000),
+    Axis("net.core.dev_weight", 64, None, 16, 512),
+    Axis("net.core.skb_defer_max", 64, None, 0, 256),
+    Axis("net.core.gro_normal_batch", 8, None, 1, 64),
+    Axis("net.ipv4.tcp_max_syn_backlog", 2048, None, 128, 65_536),
+    Axis("net.ipv4.tcp_fin_timeout", 60, None, 10, 120),
+    Axis("net.ipv4.tcp_limit_output_bytes", 4_194_304, None, 131_072, 16_777_216),
+    Axis("net.ipv4.tcp_min_tso_segs", 2, None, 1, 16),
+    Axis("net.ipv4.tcp_comp_sack_nr", 44, None, 0, 255),
+    Axis("ksm.pages_to_scan", 100, None, 10, 10_000),
+    Axis("khugepaged.pages_to_scan", 4096, None, 256, 131_072),
+    Axis("kernel.sched_rr_timeslice_ms", 100, None, 20, 1000),
+)
+"""Safe knobs of the catalogue with their usual values: without couplings and twins, acting without a restart."""
+
+_SWITCHES = tuple(
+    Axis(name, default, None, values=(0, 1))
+    for name, default in (
+        ("kernel.sched_autogroup_enabled", 1), ("net.ipv4.tcp_autocorking", 1), ("net.ipv4.tcp_no_metrics_save", 0),
+        ("kernel.timer_migration", 1),
+    )
+)  # fmt: skip
+_READ_AHEAD = "block.read_ahead_kb"
+
+Make = Callable[[np.random.Generator, Axis, float], Axis]
+
+
+def _ends(axis: Axis) -> tuple[str, float, float, float]:
+    """The knob's scale, and where its lowest value, its default and its highest value stand on it."""
+    scale = catalogue()[axis.param].scale
+    low, here, high = (place(int(value), scale) for value in (axis.low, axis.default, axis.high))
+    return scale, low, here, high
+
+
+def _value(axis: Axis, where: float, scale: str) -> int:
+    return min(max(round(math.expm1(where) if scale == "log" else where), axis.low), axis.high)
+
+
+def _peak(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """Best at least a quarter of the range away from the default."""
+    scale, low, here, high = _ends(axis)
+    far = [where for where in random.uniform(low, high, 64).tolist() if abs(where - here) > (high - low) / 4]
+    best = _value(axis, far[0], scale)
+    width = abs(place(best, scale) - here) / random.uniform(1.2, 2.2)
+    return _with(axis, lambda height: Peak(best, width, height, scale), best, gain)
+
+
+def _rise(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """More is better, and saturates."""
+    knee = math.exp(random.uniform(math.log1p(int(axis.default)), math.log1p(axis.high) - 0.7))
+    return _with(axis, lambda height: Rise(knee, height), axis.high, gain)
+
+
+def _cliff(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """More is better up to an edge; beyond it half of the score is lost and more."""
+    edge, drop = _upwards(random, axis), random.uniform(0.7, 1.2)
+    return _with(axis, lambda height: Cliff(edge, height, drop), edge, gain)
+
+
+def _upwards(random: np.random.Generator, axis: Axis) -> int:
+    """A value well above the default and well below the upper end."""
+    scale, _, here, high = _ends(axis)
+    return _value(axis, random.uniform(here + 0.4 * (high - here), here + 0.8 * (high - here)), scale)
+
+
+def _switch(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """The other one of two values."""
+    return replace(axis, effect=Choice({1 - int(axis.default): gain}))
+
+
+def _special(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """Off is best, and nothing beside it says so."""
+    top = _peak(random, axis, gain / 3).effect
+    assert top is not None
+    gains: dict[Value, float] = {0: top.at(axis.default) + gain}
+    return replace(axis, special=(0,), low=max(axis.low, 1), effect=Special(gains, top))
+
+
+def _crash(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """A rise that ends in a region where the benchmark fails."""
+    first = _upwards(random, axis)
+    risen = _with(axis, lambda height: Rise(float(first), height), first - 1, gain)
+    return replace(risen, fails=(first, axis.high))
+
+
+def _with(axis: Axis, effect: Callable[[float], Effect], best: int, gain: float) -> Axis:
+    """The axis with an effect so high that the best value is better than the default by this gain."""
+    unit = effect(1.0)
+    return replace(axis, effect=effect(gain / (unit.at(best) - unit.at(axis.default))))
+
+
+KINDS: Mapping[str, Make] = {
+    "peak": _peak,
+    "rise": _rise,
+    "cliff": _cliff,
+    "switch": _switch,
+    "special": _special,
+    "crash": _crash,
+}
+"""What one knob can do."""
+
+
+def _has_range(axis: Axis) -> bool:
+    return not axis.values
+
+
+def _has_room(axis: Axis) -> bool:
+    return _has_range(axis) and axis.high > 2.7 * int(axis.default)
+
+
+_SUITS: Mapping[str, Callable[[Axis], bool]] = {
+    "rise": _has_room,
+    "cliff": _has_room,
+    "crash": _has_room,
+    "switch": lambda axis: bool(axis.values),
+    "special": lambda axis: axis.param == _READ_AHEAD,
+}
+"""Which knobs a kind of effect can be given to; any with a range when it is not listed."""
+
+
+def draw(
+    seed: int,
+    *,
+    knobs: int = 8,
+    active: int = 2,
+    optimum_gain: float | None = None,
+    kinds: Sequence[str] = ("peak", "rise"),
+    interaction: bool = False,
+    name: str = "",
+) -> SyntheticSurface:
+    """A surface with some knobs that matter and others that do not, in an order of its own.
+
+    Args:
+        seed: The same seed and arguments draw the same surface.
+        knobs: How many knobs it has.
+        active: How many of them matter.
+        optimum_gain: What the optimum gains, as a share of the default's score; one of :data:`OPTIMUM_GAINS` when None.
+        kinds: What the active knobs do, names of :data:`KINDS`, in turn.
+        interaction: The first two active knobs matter only together; one alone is a loss.
+        name: Its name; the default tells the seed.
+
+    Raises:
+        UsageError: There are not so many knobs, or no such kind.
+    """
+    _check(knobs, active, optimum_gain, kinds, interaction)
+    random = np.random.default_rng((seed, zlib.crc32(name.encode())))
+    drawn = float(random.choice(OPTIMUM_GAINS))
+    total = math.log1p(drawn if optimum_gain is None else optimum_gain)
+    pool = [*(_POOL[index] for index in random.permutation(len(_POOL))), *_SWITCHES]
+    if "special" in kinds:
+        pool.sort(key=lambda axis: axis.param == _READ_AHEAD)  # taken last by the others
+    weights = random.uniform(0.5, 1.5, active)
+    shares = (total * weights / weights.sum()).tolist() if active else []
+    wanted = [kinds[index % len(kinds)] for index in range(active)]
+    axes: list[Axis] = []
+    pairs: tuple[Interaction, ...] = ()
+    if interaction:
+        axes, pairs = _together(random, pool, shares[0] + shares[1])
+    for kind, share in list(zip(wanted, shares, strict=True))[len(axes) :]:
+        axes.append(KINDS[kind](random, _take(pool, kind), share))
+    axes += [_take(pool, "bystander") for _ in range(knobs - active)]
+    smaller = random.random() < 0.25
+    return SyntheticSurface(
+        name=name or f"drawn:{seed}",
+        metric="latency_ms" if smaller else "operations_per_second",
+        direction="minimize" if smaller else "maximize",
+        base=float(np.exp(random.uniform(math.log(5), math.log(50)) if smaller else random.uniform(6, 10))),
+        axes=tuple(axes[index] for index in random.permutation(knobs)),
+        interactions=pairs,
+    )
+
+
+def _check(knobs: int, active: int, optimum_gain: float | None, kinds: Sequence[str], interaction: bool) -> None:
+    if not 0 <= active <= knobs or not 1 <= knobs <= len(_POOL):
+        raise UsageError(f"{active} active of {knobs} knobs", f"There are up to {len(_POOL)} knobs to draw from.")
+    if interaction and active < 2:
+        raise UsageError(f"an interaction of {active} active knobs", "It takes two.")
+    if optimum_gain is not None and not 0 < optimum_gain < math.inf:
+        raise UsageError(f"optimum_gain is {optimum_gain:g}", "It is a share above 0, such as 0.25.")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"unknown kind of effect {unknown[0]!r}", f"Known: {', '.join(KINDS)}.")
+    if not kinds:
+        raise UsageError("no kind of effect was given", f"Known: {', '.join(KINDS)}.")
+
+
+def _take(pool: list[Axis], kind: str) -> Axis:
+    """The next knob for this kind of effect, out of the pool.
+
+    Raises:
+        UsageError: None is left.
+    """
+    suits = _SUITS.get(kind, _has_range)
+    for index, axis in enumerate(pool):
+        if suits(axis):
+            return pool.pop(index)
+    raise UsageError(f"no knob is left that could be a {kind}", "Draw fewer knobs, or other kinds.")
+
+
+def _together(random: np.random.Generator, pool: list[Axis], gain: float) -> tuple[list[Axis], tuple[Interaction, ...]]:
+    """Two knobs that gain this only together."""
+    tops = [_peak(random, _take(pool, "peak"), 1.0) for _ in range(2)]
+    left, right = tops[0].effect, tops[1].effect
+    assert isinstance(left, Peak) and isinstance(right, Peak)
+    unit = Interaction(tops[0].param, tops[1].param, (replace(left, gain=1.0), replace(right, gain=1.0)), 1.0, -0.25)
+    height = gain / (1.0 - unit.at(tops[0].default, tops[1].default))
+    pair = replace(unit, together=height, alone=-0.25 * height)
+    return [replace(axis, effect=None) for axis in tops], (pair,)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Surfaces of one kind.
+
+    Attributes:
+        summary: What they are, one line.
+        make: Draws one, by its name and a seed.
+    """
+
+    summary: str
+    make: Callable[[str, int], SyntheticSurface]
+
+
+def _wounded(name: str, seed: int) -> SyntheticSurface:
+    """Rises whose default stands at the bottom: the machine can be three times as fast."""
+    gain = float(np.random.default_rng((seed, 7)).uniform(1.0, 2.5))
+    surface = draw(seed, knobs=6, active=2, optimum_gain=gain, kinds=("rise",), name=name)
+    axes = tuple(axis if axis.effect is None else _lowest(axis) for axis in surface.axes)
+    return _scaled(replace(surface, axes=axes), math.log1p(gain))
+
+
+def _lowest(axis: Axis) -> Axis:
+    return replace(axis, default=axis.low)
+
+
+def _scaled(surface: SyntheticSurface, total: float) -> SyntheticSurface:
+    """The surface with all its rises so much higher that its optimum gains this, in log score."""
+    factor = total / surface.optimum()[1]
+    axes = tuple(
+        replace(axis, effect=replace(axis.effect, gain=axis.effect.gain * factor))
+        if isinstance(axis.effect, (Peak, Rise))
+        else axis
+        for axis in surface.axes
+    )
+    return replace(surface, axes=axes)
+
+
+def _carry_over(name: str, seed: int) -> SyntheticSurface:
+    return replace(draw(seed, knobs=8, active=2, name=name), carry_over=0.5, carry_over_seconds=20.0)
+
+
+FAMILIES: Mapping[str, Family] = {
+    "null": Family("8 knobs, none of which matters", lambda name, seed: draw(seed, knobs=8, active=0, name=name)),
+    "single": Family("1 of 8 knobs matters", lambda name, seed: draw(seed, knobs=8, active=1, name=name)),
+    "few": Family("2 of 10 knobs matter", lambda name, seed: draw(seed, knobs=10, active=2, name=name)),
+    "many": Family(
+        "8 of 10 knobs matter, each a little",
+        lambda name, seed: draw(seed, knobs=10, active=8, kinds=("peak", "rise", "switch"), name=name),
+    ),
+    "cliff": Family(
+        "the best value stands at the edge of a cliff; 2 of 8 knobs matter",
+        lambda name, seed: draw(seed, knobs=8, active=2, kinds=("cliff", "peak"), name=name),
+    ),
+    "interaction": Family(
+        "two knobs gain only together, and one alone loses; a third one matters by itself",
+        lambda name, seed: draw(seed, knobs=8, active=3, interaction=True, name=name),
+    ),
+    "special": Family(
+        "off (0) is best, and nothing beside it says so; 2 of 8 knobs matter",
+        lambda name, seed: draw(seed, knobs=8, active=2, kinds=("special", "peak"), name=name),
+    ),
+    "crash": Family(
+        "the benchmark fails not far beyond the best value; 2 of 8 knobs matter",
+        lambda name, seed: draw(seed, knobs=8, active=2, kinds=("crash", "peak"), name=name),
+    ),
+    "carry-over": Family("2 of 8 knobs matter, and half of the last run's effect leaks into the next", _carry_over),
+    "wounded": Family("the default is terrible: two to three and a half times the score is possible", _wounded),
+}
+"""By name. Each seed draws another machine of the family."""
+
+
+def family_by_name(name: str) -> SyntheticSurface:
+    """A surface by the name of its family and a seed: ``few:3``; seed 0 when it is left out.
+
+    Raises:
+        UsageError: There is no such family, or the seed is none.
+    """
+    family, separator, seed = name.partition(":")
+    if family not in FAMILIES:
+        raise UsageError(f"unknown family of surfaces {family!r}", f"Known: {', '.join(FAMILIES)}.")
+    if separator and not (seed.isascii() and seed.isdigit() and len(seed) < 10):
+        raise UsageError(f"{seed!r} is no seed of a family", f"Write family:{family}:3, for example.")
+    return FAMILIES[family].make(f"family:{family}:{int(seed or 0)}", int(seed or 0))

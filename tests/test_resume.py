@@ -1,0 +1,257 @@
+"""A session that was cut off at any moment goes on, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from knobctl import pipeline
+from knobctl.errors import Busy, StoreError, UsageError
+from knobctl.events import Event, SessionResumed, TrialDone, TrialStarted
+from knobctl.safety import Consent, SafePlan
+from knobctl.settings import Settings
+from knobctl.store import Result, SessionRecord, Store
+from knobctl.target.simulated import SimulatedTarget, simulated_target
+from tests.commands.plans import plan
+
+SETTINGS = Settings(searcher="tpe", seed=11, budget=12, pairs=6)
+NEVER = 10**9
+
+
+class Killed(BaseException):
+    """What kill -9 looks like from inside: nobody catches it, and nothing is tidied up."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "knobctl.db"
+
+
+def machine() -> SimulatedTarget:
+    return simulated_target("postgresql", seed=4)
+
+
+def safe(target: SimulatedTarget) -> SafePlan:
+    return pipeline.validate(plan("postgresql", total_timesteps=12), target, Consent())
+
+
+def counting(moment: int) -> Callable[[Event], None]:
+    """A reader during whose n-th event the process is killed."""
+    events = iter(range(moment))
+
+    def read(event: Event) -> None:
+        if next(events, None) is None:
+            raise Killed
+
+    return read
+
+
+def begin(path: Path, moment: int = NEVER, settings: Settings = SETTINGS) -> Result | None:
+    target = machine()
+    with Store(path) as store:
+        try:
+            return pipeline.execute(safe(target), target, store, counting(moment), settings, "make it fast")
+        except Killed:
+            pass
+    forget_the_process(path)
+    return None
+
+
+def go_on(path: Path, moment: int = NEVER, read: Callable[[Event], None] | None = None) -> Result | None:
+    target = machine()
+    with Store(path) as store:
+        try:
+            return pipeline.resume(store.session("last"), safe(target), target, store, read or counting(moment))
+        except Killed:
+            pass
+    forget_the_process(path)
+    return None
+
+
+def forget_the_process(path: Path) -> None:
+    """As if the process of the session had been killed, and not only its run."""
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE session SET pid_started = 1")
+
+
+def record(path: Path) -> dict[str, Any]:
+    """Everything that is recorded of the only session, without its key and without its having been cut off."""
+    with Store(path) as store:
+        session = store.session("last")
+        result = session.result
+        assert result is not None
+        return {
+            "status": session.status,
+            "trials": [asdict(trial) for trial in store.trials(session.id)],
+            "pairs": [asdict(pair) for pair in store.pairs(session.id)],
+            "events": [
+                event.to_dict() | {"session": ""}
+                for event in store.events(session.id)
+                if not isinstance(event, SessionResumed)
+            ],
+            "result": replace(result, session_id="").to_dict(),
+        }
+
+
+@pytest.fixture(scope="module")
+def uncut(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    path = tmp_path_factory.mktemp("uncut") / "knobctl.db"
+    begin(path)
+    return record(path)
+
+
+@pytest.fixture(scope="module")
+def moments(tmp_path_factory: pytest.TempPathFactory) -> int:
+    """How many events a run has."""
+    path, events = tmp_path_factory.mktemp("counted") / "knobctl.db", list[Event]()
+    target = machine()
+    with Store(path) as store:
+        pipeline.execute(safe(target), target, store, events.append, SETTINGS)
+    return len(events)
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_a_run_killed_at_a_random_moment_ends_as_an_uncut_one(
+    path: Path, uncut: dict[str, Any], moments: int, part: int
+) -> None:
+    moment = random.Random(part).randrange(moments * part // 8, moments * (part + 1) // 8)
+    assert begin(path, moment) is None
+    assert go_on(path) is not None
+    assert record(path) == uncut
+
+
+def test_a_run_killed_again_and_again_ends_as_an_uncut_one(path: Path, uncut: dict[str, Any]) -> None:
+    begin(path, 30)
+    for moment in (0, 3, 20, 7, 30):
+        assert go_on(path, moment) is None
+    assert go_on(path) is not None
+    assert record(path) == uncut
+
+
+@pytest.mark.parametrize("searcher", ["ppo", "random"])
+def test_every_searcher_finds_its_way_back(path: Path, tmp_path: Path, searcher: str) -> None:
+    settings = replace(SETTINGS, searcher=searcher)
+    other = tmp_path / "uncut.db"
+    begin(other, settings=settings)
+    begin(path, 100, settings)
+    go_on(path)
+    assert record(path) == record(other)
+
+
+def test_nothing_that_was_finished_is_measured_again(path: Path) -> None:
+    begin(path, 90)
+    with Store(path) as store:
+        before = store.trials(store.session("last").id)
+    events: list[Event] = []
+    go_on(path, read=events.append)
+    measured = [event.trial.number for event in events if isinstance(event, TrialDone)]
+    assert len(before) > 5
+    assert measured == list(range(len(before), len(before) + len(measured)))
+    assert min(event.number for event in events if isinstance(event, TrialStarted)) == len(before)
+    assert SessionResumed(len(before)) in events
+    with Store(path) as store:
+        assert SessionResumed(len(before)) in store.events(store.session("last").id)
+
+
+def test_the_time_between_does_not_count(path: Path, uncut: dict[str, Any]) -> None:
+    begin(path, 60)
+    target = machine()
+    target.clock.sleep(0.0)
+    with Store(path) as store:
+        result = pipeline.resume(store.session("last"), safe(target), target, store, counting(NEVER))
+    assert result.seconds == uncut["result"]["seconds"]
+
+
+def test_a_time_limit_is_kept_across_the_cut(path: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, budget=200, seconds=400.0)
+    begin(tmp_path / "uncut.db", settings=settings)
+    begin(path, 150, settings)
+    go_on(path)
+    assert record(path) == record(tmp_path / "uncut.db")
+
+
+def the_session(path: Path) -> SessionRecord:
+    with Store(path) as store:
+        return store.session("last")
+
+
+def refused(path: Path, change: Callable[[SessionRecord], SessionRecord], target: SimulatedTarget) -> UsageError:
+    with Store(path) as store, pytest.raises(UsageError) as caught:
+        pipeline.resume(change(store.session("last")), safe(target), target, store, counting(NEVER))
+    return caught.value
+
+
+def test_a_finished_session_does_not_go_on(path: Path) -> None:
+    begin(path)
+    error = refused(path, lambda session: session, machine())
+    assert str(error) == f"session {the_session(path).id} is finished"
+    assert error.hint == f"`knobctl verify {the_session(path).id}` measures its candidate again."
+
+
+def test_a_session_that_is_running_is_left_alone(path: Path) -> None:
+    target = machine()
+
+    def read(event: Event) -> None:
+        if isinstance(event, TrialDone) and event.trial.number == 3:
+            with Store(path) as other, pytest.raises(Busy, match=r"is running in process \d+"):
+                pipeline.resume(other.session("last"), safe(machine()), machine(), other, counting(NEVER))
+            seen.append(event)
+
+    seen: list[Event] = []
+    with Store(path) as store:
+        pipeline.execute(safe(target), target, store, read, SETTINGS)
+    assert len(seen) == 1
+
+
+def test_another_version_another_machine_or_other_values_are_refused(path: Path) -> None:
+    begin(path, 60)
+    version = metadata.version("knobctl")
+    assert str(refused(path, lambda session: replace(session, version="0.0.1"), machine())).endswith(
+        f"was made by knobctl 0.0.1, and this is {version}"
+    )
+    assert "was made on local, not on simulated:postgresql" in str(
+        refused(path, lambda session: replace(session, target="local"), machine())
+    )
+    changed = machine()
+    changed.change_from_outside("vm.swappiness", 10)
+    error = refused(path, lambda session: session, changed)
+    assert "vm.swappiness was 60 when session" in str(error)
+    assert "and is 10 now, so old and new runs cannot be compared" in str(error)
+    assert "Set it back" in error.hint
+    assert go_on(path) is not None, "no refusal did any harm"
+
+
+def test_a_record_from_before_sessions_could_go_on_is_refused(path: Path) -> None:
+    begin(path, 60)
+    error = refused(path, lambda session: replace(session, settings={}), machine())
+    assert "a version of knobctl that could not go on with sessions" in str(error)
+
+
+def test_a_record_that_does_not_follow_from_its_seed_is_refused_and_kept(path: Path) -> None:
+    begin(path, 90)
+    with sqlite3.connect(path) as raw:
+        raw.execute("""UPDATE trial SET configuration = '{"vm.swappiness":1}' WHERE kind = 'search'""")
+    count = the_session(path).trials
+    target = machine()
+    with Store(path) as store, pytest.raises(StoreError, match="the session cannot go on: its trial 7 was search"):
+        pipeline.resume(store.session("last"), safe(target), target, store, counting(NEVER))
+    assert the_session(path).trials == count
+
+
+def test_a_trial_that_was_ended_with_the_run_is_measured_anew(path: Path) -> None:
+    """The trial during which the target was lost is on record, with the reason for which the session ended."""
+    begin(path, 90)
+    with sqlite3.connect(path) as raw:
+        (last,) = raw.execute("SELECT max(number) FROM trial").fetchone()
+        raw.execute("UPDATE trial SET score = NULL, failure = 'the agent is gone' WHERE number = ?", (last,))
+        raw.execute("UPDATE session SET status = 'failed', reason = 'the agent is gone'")
+    events: list[Event] = []
+    go_on(path, read=events.append)
+    assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == last
