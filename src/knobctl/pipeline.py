@@ -231,6 +231,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         pairs=settings.pairs,
         force=settings.force,
         lengthen=settings.lengthen,
+        cut_short=settings.cut_short,
         run_timeout=settings.run_timeout,
         recorded=recorded,
     )

@@ -27,6 +27,7 @@ class Settings:
         seed: Seed of everything that is drawn; drawn itself when None.
         force: Go on where the preflight would refuse.
         lengthen: Make runs longer when the noise asks for it; the command's own duration is left alone otherwise.
+        cut_short: End runs of the search early that are bad beyond doubt.
         run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     seed: int | None = None
     force: bool = False
     lengthen: bool = False
+    cut_short: bool = True
     run_timeout: float | None = None
 
 

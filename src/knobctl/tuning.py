@@ -81,6 +81,7 @@ class Tuning:
         pairs: Most pairs of the verification; None to let the noise decide.
         force: Go on where the preflight would refuse.
         lengthen: Make runs longer when the noise asks for it.
+        cut_short: End runs of the search early that are bad beyond doubt.
         run_timeout: Seconds after which one benchmark run is killed; the plan's own when None.
         recorded: Trials of this session from before it was cut off.
     """
@@ -98,6 +99,7 @@ class Tuning:
         pairs: int | None = None,
         force: bool = False,
         lengthen: bool = False,
+        cut_short: bool = True,
         run_timeout: float | None = None,
         recorded: Sequence[Trial] = (),
     ) -> None:
@@ -109,6 +111,7 @@ class Tuning:
         self._budget = budget
         self._force = force
         self._lengthen = lengthen
+        self._cut_short = cut_short
         self._timeout = run_timeout or plan.command.timeout
         self._recorded = tuple(recorded)
         self._schedule = Schedule(budget, pairs, seconds, lambda: self._bench.elapsed if self._bench else 0.0)
@@ -214,7 +217,8 @@ class Tuning:
         bench = self._opened()
         self._phase("search", self._schedule.search_runs, f"{searcher_name} tries up to {self._budget} configurations")
         plan, direction, noise = self._plan, self._plan.objective.direction, self._noise
-        bench.cutter = Cutter(direction, noise.upper_sd, self._workload_seconds())
+        if self._cut_short:
+            bench.cutter = Cutter(direction, noise.upper_sd, self._workload_seconds())
         env = OSTuningEnv(bench, baseline=_baseline(bench.trials, noise), budget=self._budget)
         searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed)
         seconds = self._schedule.search_seconds()
