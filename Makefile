@@ -7,7 +7,7 @@ ON_THE_KERNEL := $(BIN)/pytest -m "real_host and not long"
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test coverage test-long test-faults fuzz test-llm check lint types contracts docs bench clean
+.PHONY: help setup demo test coverage test-long test-faults fuzz test-llm check lint types contracts docs bench studies clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ docs: $(BIN)/knobctl ## the generated pages are up to date (to write them: scrip
 
 bench: setup ## the tuner's own time per trial, beside the benchmark's
 	$(BIN)/python scripts/bench.py
+
+studies: setup ## thousands of sessions on machines whose truth is known; writes docs/honesty.md (about half an hour)
+	OMP_NUM_THREADS=1 $(BIN)/knobctl lab study all --jobs $$(nproc) -o docs/honesty.json --page docs/honesty.md
 
 clean: ## remove caches and build results; .venv stays
 	rm -rf .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist

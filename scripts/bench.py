@@ -27,10 +27,10 @@ from pathlib import Path
 
 from knobctl import pipeline
 from knobctl.events import Event, TrialDone
-from knobctl.settings import Settings
 from knobctl.plan import plan_from
 from knobctl.safety import Consent
 from knobctl.search.registry import SEARCHERS
+from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.target import Target
 from knobctl.target.facts import collect

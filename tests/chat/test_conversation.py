@@ -299,7 +299,7 @@ def test_ctrl_c_during_a_run_restores_and_the_conversation_goes_on(
 MACHINES = [
     ("Broken", "the benchmark fails at the default configuration"),
     ("Meddled", "was changed to 1 by somebody else"),
-    ("Restless", "the noise between runs is"),
+    ("Restless", "the noise between runs may be"),
     ("Taken", "another knobctl run holds this machine's lock\n  hint: Wait for it"),
     ("Guarded", "/proc/sys is mounted read-only, as in a container"),
     ("Chatty", "the tool said red done\n  hint: read this"),

@@ -172,7 +172,7 @@ def test_ctrl_c_during_a_run_keeps_the_conversation(start: Start, tmp_path: Path
     child.sendline("postgres")
     child.expect(QUESTION)
     child.sendline("yes")
-    child.expect_exact("1/5 ")
+    child.expect_exact("1/6 ")
     child.sendintr()
     child.expect_exact("SIMULATED   restored: ")
     child.expect_exact("The run was stopped; every knob has the value that was found.")
@@ -217,7 +217,7 @@ def test_sigterm_ends_it_and_restores(start: Start, tmp_path: Path, running: boo
         child.sendline("postgres")
         child.expect(QUESTION)
         child.sendline("yes")
-        child.expect_exact("1/5 ")
+        child.expect_exact("1/6 ")
     child.kill(signal.SIGTERM)
     child.expect_exact("knobctl: interrupted by SIGTERM")
     assert ended(child) == 130
@@ -230,7 +230,7 @@ def test_a_terminal_that_goes_away_ends_it(start: Start, tmp_path: Path) -> None
     child.sendline("postgres")
     child.expect(QUESTION)
     child.sendline("yes")
-    child.expect_exact("1/5 ")
+    child.expect_exact("1/6 ")
     child.ptyproc.fileobj.close()
     assert child.wait() == 130
     assert [record.status for record in sessions(tmp_path)] == ["interrupted"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from knobctl.target.families import FAMILIES
@@ -64,3 +66,11 @@ def test_an_unknown_surface_is_a_usage_error(knobctl: CommandLine, surface: str,
     done = knobctl("lab", "session", surface)
     assert (done.code, done.out) == (2, "")
     assert words in done.err
+
+
+def test_the_page_of_the_lab_describes_every_family_and_noise() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "lab.md").read_text(encoding="utf-8")
+    for name, family in FAMILIES.items():
+        assert f"| `{name}` | {family.summary} |" in page
+    for name, noise in NOISES.items():
+        assert f"| `{name}` | {100.0 * noise.spread(30.0):.0f} % |" in page

@@ -25,6 +25,7 @@ TWINS = {
 STATE_FOLDER = "/var/lib/knobctl"
 WORK_FOLDERS = "/var/tmp"
 KEPT = {"last-run.json", "journal", "lost+found", "ballast"}
+OTHERS = {"knobctl.db", "knobctl.db-shm", "knobctl.db-wal"}  # a run of the campaign keeps its record elsewhere
 ATTEMPTS = 20
 
 
@@ -108,7 +109,9 @@ class Machine:
         before = set() if state else self._state
         left = [f"journal {folder / 'journal'} is still there"] if (folder / "journal").exists() else []
         left += [f"work folder {name} is still there" for name in self._work_folders() if name not in self._folders]
-        return left + [f"unknown file {folder / name}" for name in _names(folder) if name not in {*before, *KEPT}]
+        return left + [
+            f"unknown file {folder / name}" for name in _names(folder) if name not in {*before, *KEPT, *OTHERS}
+        ]
 
     def _work_folders(self) -> list[str]:
         return sorted(str(path) for path in self._at(WORK_FOLDERS).glob("knobctl-*"))

@@ -69,6 +69,7 @@ def test_files_that_a_run_left_are_found(machine: Machine) -> None:
     (state / "journal").touch()
     (state / "last-run.json").touch()
     (state / "last-run.json.knobctl-new").touch()
+    (state / "knobctl.db-wal").touch()  # of somebody else's run
     (machine.root / "var/tmp/knobctl-abc").mkdir()
     assert machine.left_files() == [
         f"journal {state}/journal is still there",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_the_same_seed_plays_the_same_session_and_leaves_nothing() -> None:
     first = play(3)
     assert play(3) == first
     assert play(4) != first
-    assert not [path for folder in folders if folder.is_dir() for path in folder.glob("knobctl-lab-*/lab.db")]
+    assert not [path for folder in folders if folder.is_dir() for path in folder.glob(f"knobctl-lab-{os.getpid()}-*")]
 
 
 def test_searchers_meet_the_same_noise() -> None:

@@ -14,7 +14,7 @@ from knobctl.target.families import FAMILIES, KINDS, OPTIMUM_GAINS, draw, family
 from knobctl.target.simulated import FACTS
 from knobctl.target.synthetic import Axis, Choice, Cliff, Interaction, Peak, Special, SyntheticSurface
 
-SEEDS = range(12)
+SEEDS = range(8)
 
 
 def anywhere(surface: SyntheticSurface, random: np.random.Generator) -> dict[str, Value]:
@@ -37,7 +37,7 @@ def test_nothing_is_better_than_the_optimum(family: str) -> None:
         configuration, gain = surface.optimum()
         assert surface.gain(configuration) == gain
         random = np.random.default_rng(seed)
-        assert all(surface.gain(anywhere(surface, random)) <= gain + 1e-9 for _ in range(40))
+        assert all(surface.gain(anywhere(surface, random)) <= gain + 1e-9 for _ in range(20))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -116,12 +116,14 @@ def test_off_is_best_and_its_neighbours_are_not() -> None:
 
 
 def test_two_knobs_gain_only_together() -> None:
-    surface = family_by_name("interaction:1")
-    (pair,) = surface.interactions
-    left, right = pair.bells[0].best, pair.bells[1].best
-    assert surface.gain({pair.left: left, pair.right: right}) > 0.05
-    assert surface.gain({pair.left: left}) < 0
-    assert surface.gain({pair.right: right}) < 0
+    for seed in SEEDS:
+        surface = family_by_name(f"interaction:{seed}")
+        (pair,) = surface.interactions
+        left, right = pair.bells[0].best, pair.bells[1].best
+        together = surface.gain({pair.left: left, pair.right: right})
+        assert together > 0.04
+        assert surface.gain({pair.left: left}) < -together / 20
+        assert surface.gain({pair.right: right}) < -together / 20
 
 
 def test_an_optimum_of_an_interaction_without_gain_is_the_default() -> None:

@@ -35,6 +35,10 @@ from knobctl.safety import Consent
     help="Of the design: same seed, same runs.",
 )
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Begin no run after so long; go on later.")
+@click.option(
+    "--calm", "calm_percent", type=click.FloatRange(min=0, max=100, min_open=True), metavar="PERCENT",
+    help="Begin a run only while everything else uses less of the CPU than this.",
+)  # fmt: skip
 @click.option("--command", metavar="TEXT", help="Consent to the plan's own command, by typing exactly its text.")
 @click.option("--knobs", metavar="LIST", help="Turn just these of the plan's knobs; consent to those that need it.")
 @click.option(
@@ -83,6 +87,7 @@ def record_command(plan_file: Path, output: Path, **given: Any) -> int:
                 seed=given["seed"],
                 command=_command_line(plan_file, output, given),
                 seconds=None if given["minutes"] is None else 60.0 * given["minutes"],
+                calm_percent=given["calm_percent"],
                 run_timeout=given["run_timeout"],
                 force=given["force"],
             )
@@ -127,6 +132,7 @@ def _command_line(plan_file: Path, output: Path, given: Mapping[str, Any]) -> st
     """What was typed, without folders and without what does not change the numbers."""
     words = ["knobctl", "lab", "record", plan_file.name, "-o", output.name]
     words += ["--runs", str(given["runs"]), "--seed", str(given["seed"])]
+    words += [] if given["calm_percent"] is None else ["--calm", f"{given['calm_percent']:g}"]
     for option, value in (("--knobs", given["knobs"]), ("--command", given["command"])):
         words += [option, value] if value else []
     words += ["--target", given["target_name"]] if given["target_name"] != "local" else []

@@ -29,12 +29,19 @@ from knobctl.lab.design import Design, Visit, design
 from knobctl.lab.sweep import DEFAULT, FORMAT, POINT, REPEAT, WARMUP, Header, Part, Run, Sweep, line_of, read_sweep
 from knobctl.safety import SafePlan
 from knobctl.store.masking import mask_secrets
-from knobctl.target import Target, tuners
+from knobctl.target import Command, Target, tuners
 from knobctl.workload import Workload
 from knobctl.workload.opening import open_workload
 from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
 
 _EVENT_KINDS = {WARMUP: "warmup", DEFAULT: "control", POINT: "search", REPEAT: "search"}
+
+
+LOOK_SECONDS = 1
+"""How long the machine is looked at to see whether it is calm."""
+
+MOST_WAITING = 600.0
+"""Seconds after which a run begins although the machine is not calm, when there is no time limit."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,7 @@ def record(
     seed: int,
     command: str,
     seconds: float | None = None,
+    calm_percent: float | None = None,
     run_timeout: float | None = None,
     force: bool = False,
 ) -> Recorded:
@@ -80,6 +88,7 @@ def record(
         seed: Of the design.
         command: The command line, for the header.
         seconds: Begins no run after so long; None for no limit.
+        calm_percent: Begins a run only while everything else uses less of the CPU than this; None for at once.
         run_timeout: Seconds after which one benchmark run is killed; the plan's own when None.
         force: Go on beside another program that sets a knob of the plan.
 
@@ -98,7 +107,7 @@ def record(
         if not missing:
             return Recorded(runs, runs, 0)
         _announce(plan, target, emit, before, len(missing))
-        sitting = _Sitting(plan, target, emit, file, layout, seconds)
+        sitting = _Sitting(plan, target, emit, file, layout, seconds, calm_percent)
         try:
             target.open(f"sweep-{uuid.uuid4().hex[:12]}", [tuned.knob.name for tuned in plan.knobs])
             refuse_other_defaults(plan, target)
@@ -173,7 +182,14 @@ class _Sitting:
     """The runs from one opening of the machine to its restore."""
 
     def __init__(
-        self, plan: SafePlan, target: Target, emit: EventSink, file: SweepFile, layout: Design, seconds: float | None
+        self,
+        plan: SafePlan,
+        target: Target,
+        emit: EventSink,
+        file: SweepFile,
+        layout: Design,
+        seconds: float | None,
+        calm_percent: float | None,
     ) -> None:
         self._plan = plan
         self._target = target
@@ -183,6 +199,7 @@ class _Sitting:
         self._began = target.clock.monotonic()
         self._deadline = math.inf if seconds is None else self._began + seconds
         self._part = len(file.sweep.parts)
+        self._calm = calm_percent
 
     def measure(self, places: list[int], run_timeout: float | None) -> int:
         """Measures these places of the design until the time is over; returns how many."""
@@ -207,6 +224,7 @@ class _Sitting:
         total, cost = len(places), workload.run_seconds
         self._run(bench, -1, Visit(WARMUP, -1), 1, total)
         for done, place in enumerate(places):
+            self._wait_for_calm()
             now = self._target.clock.monotonic()
             if now + cost > self._deadline:
                 self._emit(
@@ -216,6 +234,18 @@ class _Sitting:
             self._run(bench, place, self._layout.visits[place], done + 1, total)
             cost = self._target.clock.monotonic() - now
         return total
+
+    def _wait_for_calm(self) -> None:
+        """Returns when the machine is calm, or when there is no more time to wait for that."""
+        if self._calm is None:
+            return
+        look = Command((self._target.which("sleep"), str(LOOK_SECONDS)), timeout=30.0, sample=True)
+        clock = self._target.clock
+        end = min(self._deadline, clock.monotonic() + MOST_WAITING)
+        while self._target.run(look).machine.get("cpu_utilization", 0.0) >= self._calm:
+            if clock.monotonic() >= end:
+                self._emit(Notice(f"something else uses {self._calm:g} % of the CPU and more all the time", "warning"))
+                return
 
     def _run(self, bench: Bench, place: int, visit: Visit, position: int, of: int) -> None:
         chosen = None if visit.point < 0 else self._plan.decode(self._layout.points[visit.point])

@@ -91,6 +91,8 @@ def run_session(
     seconds: float | None = None,
     run_seconds: float = 30.0,
     force: bool = True,
+    cut_short: bool = True,
+    candidate: Mapping[str, Value] | None = None,
 ) -> LabSession:
     """Plays a whole session against a surface whose truth is known.
 
@@ -108,6 +110,8 @@ def run_session(
         seconds: Virtual seconds for everything together; None for no limit.
         run_seconds: Virtual length of one benchmark run.
         force: Go on where the preflight would refuse.
+        cut_short: End runs of the search early that are bad beyond doubt.
+        candidate: Verify this, without a search; None to search.
 
     Raises:
         UsageError: The surface, the noise or the searcher makes no sense.
@@ -124,12 +128,15 @@ def run_session(
 
     plan = plan_for(surface, budget)
     consent = Consent(_COMMAND, frozenset(action.param for action in plan.action_space))
-    settings = Settings(searcher=searcher, budget=budget, seconds=seconds, seed=seed, force=force)
+    settings = Settings(searcher=searcher, budget=budget, seconds=seconds, seed=seed, force=force, cut_short=cut_short)
     if pairs is not None:
         settings = replace(settings, pairs=pairs)
     safe = pipeline.validate(plan, target, consent)
     with _record() as folder, Store(Path(folder) / "lab.db") as store:
-        result = pipeline.execute(safe, target, store, note, settings)
+        if candidate is None:
+            result = pipeline.execute(safe, target, store, note, settings)
+        else:
+            result = pipeline.verify_candidate(candidate, "lab", safe, target, store, note, settings)
     return LabSession(
         surface=target.name.partition(":")[2],
         noise=_name(noise),
@@ -175,7 +182,7 @@ def true_percent(target: SimulatedTarget, configuration: Mapping[str, Value]) ->
     """
     before, after = target.truth({}), target.truth(configuration)
     gain = None if before is None or after is None else log_ratio(before, after, target.surface.direction)
-    return None if gain is None else percent(gain)
+    return None if gain is None else percent(gain) + 0.0  # no change is 0, never minus 0
 
 
 def named_surface(name: str) -> Surface:
@@ -210,7 +217,7 @@ def _name(noise: NoiseModel | float | str) -> str:
 def _record() -> tempfile.TemporaryDirectory[str]:
     """A folder for the record, in memory where the machine has such a place: a study waits for no disk."""
     return tempfile.TemporaryDirectory(
-        prefix="knobctl-lab-", dir=_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
+        prefix=f"knobctl-lab-{os.getpid()}-", dir=_MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
     )
 
 

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from knobctl.measure.verdict import Verdict
 from knobctl.report.wording import SIMULATED, better, columns, duration, one_line, percent, score
 from knobctl.store import Result
+from knobctl.store.result import KnobChange
+
+_MOST_IMPORTANT = 3
 
 
 def summarize(result: Result) -> str:
@@ -91,6 +94,13 @@ def _evidence(result: Result) -> list[str]:
         lines.append(f"  noise   {result.noise_percent:.1f} % between runs; these pairs can prove {smallest}")
     effort = f"{result.trials} runs, {duration(result.benchmark_seconds)} of benchmark in {duration(result.seconds)}"
     lines.append(f"  effort  {effort}, searcher {one_line(result.searcher, 40)}, on {one_line(result.target, 80)}")
+    if result.cut_short:
+        runs = "1 bad run was" if result.cut_short == 1 else f"{result.cut_short} bad runs were"
+        lines.append(f"  saved   {duration(result.seconds_saved)} of benchmark: {runs} cut short")
+    if result.importance:
+        first = sorted(result.importance.items(), key=lambda item: -item[1])[:_MOST_IMPORTANT]
+        named = ", ".join(f"{one_line(name)} {100 * share:.0f} %" for name, share in first if share > 0)
+        lines.append(f"  matter  {named} of what the trials differ by (PED-ANOVA)")
     return lines
 
 
@@ -99,10 +109,25 @@ def _knobs(result: Result) -> list[str]:
         return []
     proposed = "proposed" if result.verdict is Verdict.IMPROVED else "tried"
     rows = [
-        [one_line(knob.name), one_line(str(knob.found)), one_line(str(knob.candidate)), knob.unit, one_line(knob.why)]
+        [one_line(knob.name), one_line(str(knob.found)), one_line(str(knob.candidate)), knob.unit, _share(knob),
+         one_line(knob.why)]
         for knob in result.knobs
-    ]
-    return columns(["knob", "found", proposed, "unit", "why it matters"], rows)
+    ]  # fmt: skip
+    title = "its share, by the model"
+    if not any(knob.share_percent is not None for knob in result.knobs):
+        return columns(["knob", "found", proposed, "unit", "why it matters"], [[*row[:4], row[5]] for row in rows])
+    return columns(["knob", "found", proposed, "unit", title, "why it matters"], rows)
+
+
+def _share(knob: KnobChange) -> str:
+    """What is lost when it alone goes back; the interval is that of a model and no proof."""
+    if knob.share_percent is None:
+        return "?"
+    interval = ""
+    if knob.share_interval is not None:
+        low, high = knob.share_interval
+        interval = f" ({percent(low)} to {percent(high)})"
+    return f"{percent(knob.share_percent)}{interval}"
 
 
 def _machine(result: Result) -> list[str]:

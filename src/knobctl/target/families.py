@@ -244,11 +244,12 @@ def _take(pool: list[Axis], kind: str) -> Axis:
 
 
 def _together(random: np.random.Generator, pool: list[Axis], gain: float) -> tuple[list[Axis], tuple[Interaction, ...]]:
-    """Two knobs that gain this only together."""
+    """Two knobs that gain this only together: the bells are so narrow that at the default both degrees are small."""
     tops = [_peak(random, _take(pool, "peak"), 1.0) for _ in range(2)]
     left, right = tops[0].effect, tops[1].effect
     assert isinstance(left, Peak) and isinstance(right, Peak)
-    unit = Interaction(tops[0].param, tops[1].param, (replace(left, gain=1.0), replace(right, gain=1.0)), 1.0, -0.25)
+    bells = (replace(left, gain=1.0, width=left.width / 2.0), replace(right, gain=1.0, width=right.width / 2.0))
+    unit = Interaction(tops[0].param, tops[1].param, bells, 1.0, -0.25)
     height = gain / (1.0 - unit.at(tops[0].default, tops[1].default))
     pair = replace(unit, together=height, alone=-0.25 * height)
     return [replace(axis, effect=None) for axis in tops], (pair,)
