@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from importlib import metadata
@@ -92,7 +96,8 @@ def record(path: Path) -> dict[str, Any]:
             "trials": [asdict(trial) for trial in store.trials(session.id)],
             "pairs": [asdict(pair) for pair in store.pairs(session.id)],
             "events": [
-                event.to_dict() | {"session": ""}
+                # How many kernel files had to be looked at is up to what the last process had written.
+                event.to_dict() | {"session": "", "knobs": 0}
                 for event in store.events(session.id)
                 if not isinstance(event, SessionResumed)
             ],
@@ -255,3 +260,45 @@ def test_a_trial_that_was_ended_with_the_run_is_measured_anew(path: Path) -> Non
     events: list[Event] = []
     go_on(path, read=events.append)
     assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == last
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_fifty_processes_killed_at_random_moments_leave_records_that_end_as_uncut_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With kill -9 on the real program, and the command line to go on."""
+    words = ("tune", "postgres", "--target", "simulated", "--searcher", "tpe", "--budget", "12", "--pairs", "6",
+             "--seed", "11", "--yes", "-q")  # fmt: skip
+
+    def knobctl(state: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "KNOBCTL_STATE_DIR": str(state)}
+        return subprocess.Popen(
+            [sys.executable, "-m", "knobctl.main", *arguments], env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    began = time.monotonic()
+    assert knobctl(tmp_path / "uncut", *words).wait() in (0, 3)
+    lasted = time.monotonic() - began
+    uncut, luck, cut = record(tmp_path / "uncut" / "knobctl.db"), random.Random(1), 0
+    for number in range(50):
+        state = tmp_path / str(number)
+        process = knobctl(state, *words)
+        time.sleep(luck.uniform(0.45, 1.0) * lasted)
+        process.kill()
+        process.wait()
+        database = state / "knobctl.db"
+        if not database.exists() or not sessions_in(database):
+            continue  # killed before the session began
+        if the_session(database).status != "finished":
+            cut += 1
+            again = knobctl(state, "tune", "--resume", "last", "--yes", "-q")
+            assert again.wait() in (0, 3)
+        assert record(database) == uncut, f"the {number}th"
+    assert cut >= 25
+
+
+def sessions_in(path: Path) -> int:
+    with Store(path) as store:
+        return len(store.sessions())

@@ -37,7 +37,7 @@ SMALLEST_LOSS = 0.02
 
 The difference of two means of two runs has the noise of one run as its standard deviation."""
 
-IDLE_SECONDS = 2
+IDLE_SECONDS = 1
 """How long the machine is looked at before the first benchmark, for what others do on it."""
 
 _LOW_PLACE, _HIGH_PLACE = 0.15, 0.85

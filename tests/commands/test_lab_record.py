@@ -66,6 +66,12 @@ def test_a_recording_in_parts(knobctl: CommandLine, plan: str, tmp_path: Path) -
     }  # fmt: skip
 
 
+def test_waiting_for_calm_is_part_of_the_command(knobctl: CommandLine, plan: str, tmp_path: Path) -> None:
+    words = ("--runs", "3", "--calm", "25", "--minutes", "9", *SIMULATED, "--yes")
+    assert knobctl("lab", "record", plan, "-o", str(tmp_path / "a.jsonl"), *words).code == 0
+    assert " --seed 1 --calm 25 --target " in read_sweep(tmp_path / "a.jsonl").header.command
+
+
 def test_nothing_is_measured_without_a_yes(knobctl: CommandLine, plan: str, tmp_path: Path) -> None:
     done = knobctl("lab", "record", plan, "-o", str(tmp_path / "a.jsonl"), *SIMULATED)
     assert done.code == 2

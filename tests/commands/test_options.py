@@ -97,7 +97,7 @@ def test_the_local_target() -> None:
         ("remote", "unknown target 'remote'", "Use local, simulated, or simulated:NAME."),
         ("local:x", "unknown target 'local:x'", "Use local, simulated, or simulated:NAME."),
         ("Simulated", "unknown target 'Simulated'", "Use local, simulated, or simulated:NAME."),
-        ("simulated:mars", "unknown simulated machine 'mars'", "Known: postgresql, file-write, web, null; or"),
+        ("simulated:mars", "unknown simulated machine 'mars'", "Known: postgresql, file-write, web, null; family:"),
         ("simulated:nowhere:Surface", "cannot import the surface nowhere:Surface: ModuleNotFoundError", "Give it as"),
         ("simulated:os:path", "os:path is no surface: it has no action_space, metric", "A surface has action_space"),
     ],

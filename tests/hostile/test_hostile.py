@@ -16,6 +16,7 @@ import pytest
 from knobctl.knobs.files import catalogue
 from knobctl.plan import plan_from
 from knobctl.report.conversation_view import describe_conversation
+from knobctl.tuning import IDLE_SECONDS
 from tests.hostile import driving, invariants, sizes
 from tests.hostile.case import CASES, KEY, PLAN, SOURCES, Case, all_cases, load
 from tests.hostile.machines import Recorder
@@ -137,7 +138,8 @@ def test_benchmark(case: Case, world: World) -> None:
     judge(case, outcome, world, before, case.expect.exit)
     says(case, outcome, world)
     assert outcome.document.get("verdict", "") == case.expect.verdict, outcome.text
-    assert {argv[:2] for argv in target.commands} == {("/simulated/bin/sysbench", "cpu")}
+    idle = ("sleep", str(IDLE_SECONDS))  # the look at the machine before the first benchmark
+    assert {argv[:2] for argv in target.commands} == {idle, ("/simulated/bin/sysbench", "cpu")}
 
 
 @cases_from("record")

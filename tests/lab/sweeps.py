@@ -95,12 +95,13 @@ def recording(
     seed: int = 1,
     emit: Callable[[Event], None] = lambda event: None,
     seconds: float | None = None,
+    calm_percent: float | None = None,
     force: bool = False,
 ) -> Recorded:
     """Records a sweep, or what is missing of it."""
     return record(
         safe_plan(target), target, path, emit, runs=runs, seed=seed, command="knobctl lab record plan.json",
-        seconds=seconds, force=force,
+        seconds=seconds, calm_percent=calm_percent, force=force,
     )  # fmt: skip
 
 

@@ -151,6 +151,17 @@ def test_what_a_whole_part_has_in_common_is_no_effect(sweep: Sweep) -> None:
     assert shifted.optimum()[1] == pytest.approx(whole.optimum()[1], abs=0.02)
 
 
+def test_a_few_runs_that_went_wrong_do_not_bend_the_surface(sweep: Sweep) -> None:
+    damaged = tuple(
+        replace(run, score=run.score / 4 if place % 17 == 5 and run.score else run.score)
+        for place, run in enumerate(sweep.runs)
+    )
+    surface = fitted_surface(replace(sweep, runs=damaged))
+    assert surface.active == fitted_surface(sweep).active
+    assert surface.optimum()[1] == pytest.approx(0.3, abs=0.06)
+    assert surface.base == pytest.approx(3000.0, rel=0.03)
+
+
 def test_a_sweep_that_is_too_small_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the sweep few has 12 configurations with a score, and a surface needs") as no:
         fitted_surface(recorded(tmp_path / "few.jsonl", runs=15))
@@ -162,7 +173,7 @@ def test_a_sweep_that_is_too_small_is_refused(tmp_path: Path) -> None:
 
 def test_the_noise_is_that_of_the_machine(tmp_path: Path) -> None:
     model = NoiseModel(between=0.05, within=0.09, outliers=0.06, outlier_spread=1.0)
-    noise = fitted_surface(recorded(tmp_path / "noisy.jsonl", noise=model, runs=500)).noise
+    noise = fitted_surface(recorded(tmp_path / "noisy.jsonl", noise=model, runs=300)).noise
     assert noise.between == pytest.approx(0.05, abs=0.015)
     assert noise.within == pytest.approx(0.09, abs=0.01)
     assert noise.outliers == pytest.approx(0.05, abs=0.03)
@@ -173,10 +184,10 @@ def test_the_noise_is_that_of_the_machine(tmp_path: Path) -> None:
 
 def test_drift_is_told_from_noise(tmp_path: Path) -> None:
     model = NoiseModel(between=0.01, within=0.01, drift=0.08, drift_seconds=150.0)
-    noise = fitted_surface(recorded(tmp_path / "drifting.jsonl", noise=model, runs=500)).noise
+    noise = fitted_surface(recorded(tmp_path / "drifting.jsonl", noise=model, runs=300)).noise
     assert noise.drift == pytest.approx(0.08, abs=0.035)
     assert noise.between < 0.03
-    assert 60.0 < noise.drift_seconds < 600.0
+    assert 60.0 <= noise.drift_seconds < 600.0
 
 
 def test_a_still_machine_has_no_noise(tmp_path: Path) -> None:

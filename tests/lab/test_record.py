@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,9 @@ from knobctl.knobs import Value
 from knobctl.lab.design import design
 from knobctl.lab.record import estimate
 from knobctl.lab.sweep import DEFAULT, WARMUP, read_sweep
-from knobctl.target.simulated import FACTS
+from knobctl.target.base import Command, CommandOutcome
+from knobctl.target.noise import NoiseModel
+from knobctl.target.simulated import FACTS, SimulatedTarget
 from tests.lab.sweeps import RUN_SECONDS, Machine, machine, recorded, recording, safe_plan
 
 
@@ -200,6 +202,39 @@ def test_a_place_that_cannot_be_written_is_said_before_anything_runs(tmp_path: P
         recording(tmp_path / "nowhere" / "a.jsonl", target)
     assert failure.value.hint == "Choose another file with -o."
     assert target.clock.monotonic() == 0.0
+
+
+class Busy(SimulatedTarget):
+    """Something else uses the CPU for a while; each look takes a second."""
+
+    looks = 0
+    calm_after = 3
+
+    def run(self, command: Command, on_line: Callable[[str, float], bool] | None = None) -> CommandOutcome:
+        assert command.argv == ("/simulated/bin/sleep", "1")
+        assert command.sample
+        self.looks += 1
+        self.clock.sleep(1.0)
+        load = 80.0 if self.looks <= self.calm_after else 5.0
+        return replace(super().run(command, on_line), machine={"cpu_utilization": load})
+
+
+def test_a_run_waits_until_the_machine_is_calm(tmp_path: Path) -> None:
+    target = Busy(Machine(), NoiseModel(), 0, RUN_SECONDS)
+    assert recording(tmp_path / "a.jsonl", target, runs=5, calm_percent=25.0).complete
+    assert target.looks == 3 + 5
+    first, second, *_ = read_sweep(tmp_path / "a.jsonl").counted
+    assert first.started == pytest.approx((1 + RUN_SECONDS) + 4)  # the warm-up with its reset, then four looks
+    assert second.started - first.started == pytest.approx(RUN_SECONDS + 1 + 1)
+
+
+def test_waiting_ends_with_the_time(tmp_path: Path) -> None:
+    target, events = Busy(Machine(), NoiseModel(), 0, RUN_SECONDS), list[Event]()
+    target.calm_after = 10**6
+    done = recording(tmp_path / "a.jsonl", target, runs=5, calm_percent=25.0, seconds=60.0, emit=events.append)
+    assert done.measured == 0
+    assert Notice("something else uses 25 % of the CPU and more all the time", "warning") in events
+    assert target.clock.monotonic() == pytest.approx(60.0, abs=2.0)
 
 
 def test_another_tuner_is_refused_unless_forced(tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ def test_null_counts_false_claims_among_those_that_began() -> None:
     assert words(findings, "Whole")[0] == {
         "noise": "quiet", "sessions": "5", "refused": "1", "nothing proposed": "1", "NO_CHANGE": "1",
         "INCONCLUSIVE": "0", "WORSE": "0", "other": "1", "IMPROVED, which is false": str(Share(1, 4)),
+        "the same, of those with a candidate": str(Share(1, 2)),
     }  # fmt: skip
     seen = words(findings, "The same sessions")[0]
     assert seen["claimed, median"] == "+9.0 %"

@@ -180,6 +180,40 @@ def test_the_next_command_first_finishes_a_run_whose_guards_were_killed_too(hang
     assert "cut off" not in knobctl("sessions").stderr
 
 
+def test_a_run_that_was_killed_goes_on_and_measures_nothing_twice() -> None:
+    command = 'awk \'{print "score:", 1000 + 10 * $1 + rand(); system("sleep 0.3")}\' /proc/sys/vm/swappiness'
+    words = ("--command", command, *PATTERN, *QUICK, "--yes")
+    run = subprocess.Popen(
+        [sys.executable, "-m", "knobctl.main", "tune", "try it", *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert eventually(lambda: recorded_trials() >= 8, 60)
+    run.kill()
+    run.wait()
+    before = recorded("last")
+    assert eventually(lambda: SWAPPINESS.read_text() == "60\n")
+    assert document(knobctl("sessions", "--json"))[0]["status"] == "interrupted"
+    done = knobctl("tune", "--resume", "last", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    after = recorded("last")
+    assert after[: len(before)] == before
+    assert [trial["number"] for trial in after] == list(range(len(after)))
+    assert document(done)["trials"] == len(after) > len(before)
+    assert document(done)["best_config"]["vm.swappiness"] > 60
+    assert f"it goes on: {len(before)} runs are recorded and are not repeated" in done.stderr
+    assert len(document(knobctl("sessions", "--json"))) == 1
+
+
+def recorded(session: str) -> list[dict[str, Any]]:
+    trials: list[dict[str, Any]] = document(knobctl("report", session, "--json"))["trials"]
+    return trials
+
+
+def recorded_trials() -> int:
+    sessions = document(knobctl("sessions", "--json"))
+    return int(sessions[0]["trials"]) if sessions else 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_restores_and_says_so(hanging: subprocess.Popen[str], number: signal.Signals) -> None:
     hanging.send_signal(number)

@@ -182,12 +182,19 @@ class FittedSurface:
 
 
 def fitted_surface(sweep: Sweep) -> FittedSurface:
-    """The surface of a sweep. Same sweep, same surface.
+    """The surface of a sweep: fitted once, and once more with outliers pulled in. Same sweep, same surface.
 
     Raises:
         UsageError: The sweep is too small to say anything.
     """
-    data = Points.of(sweep)
+    first = _fitted(sweep, None)
+    surface = _fitted(sweep, _expected(first, sweep))
+    return replace(surface, noise=noise_of(sweep, _log_scores(sweep) - _expected(surface, sweep)))
+
+
+def _fitted(sweep: Sweep, expected: Array | None) -> FittedSurface:
+    """The surface without its noise. ``expected`` are the log scores by which outliers are known."""
+    data = Points.of(sweep, expected)
     names = [dimension.name for dimension in sweep.header.dimensions]
     active: tuple[str, ...] = ()
     errors, smoothing = data.errors_without_knobs(), 0.0
@@ -201,7 +208,6 @@ def fitted_surface(sweep: Sweep) -> FittedSurface:
     spline = data.spline(active, smoothing) if active else None
     at_points = spline(data.features(active)) if spline else np.zeros(1)
     at_default = spline(features_of([sweep.header.default], sweep.header.dimensions, active))[0] if spline else 0.0
-    bounds = (float(min(at_points.min(), at_default)), float(max(at_points.max(), at_default)))
     surface = FittedSurface(
         name=sweep.name,
         header=sweep.header,
@@ -211,20 +217,22 @@ def fitted_surface(sweep: Sweep) -> FittedSurface:
         noise=NoiseModel(),
         run_seconds=statistics.median(run.seconds for run in sweep.counted),
         _spline=spline,
-        _bounds=bounds,
+        _bounds=(float(min(at_points.min(), at_default)), float(max(at_points.max(), at_default))),
         _at_default=float(at_default),
     )
-    scored = [run for run in sweep.counted if run.score is not None]
-    gains = surface._gains([sweep.configuration(run) for run in scored])
+    return replace(surface, active=tuple(effect.knob for effect in surface.effects()))
+
+
+def _log_scores(sweep: Sweep) -> Array:
+    """Log scores of the counted runs that have one, positive is better."""
     sign = sign_of(sweep.header.direction)
-    residuals = [
-        sign * math.log((run.score or surface.base) / surface.base) - float(gain)
-        for run, gain in zip(scored, gains, strict=True)
-    ]
-    order = {effect.knob: place for place, effect in enumerate(surface.effects())}
-    return replace(
-        surface, active=tuple(sorted(active, key=lambda name: order[name])), noise=noise_of(sweep, residuals)
-    )
+    return np.array([sign * math.log(run.score) for run in sweep.counted if run.score is not None])
+
+
+def _expected(surface: FittedSurface, sweep: Sweep) -> Array:
+    """The log scores of the same runs on a surface."""
+    runs = [sweep.configuration(run) for run in sweep.counted if run.score is not None]
+    return np.asarray(sign_of(sweep.header.direction) * math.log(surface.base) + surface._gains(runs))
 
 
 @functools.cache

@@ -27,6 +27,12 @@ FEWEST_POINTS = 20
 SMOOTHINGS = (1e-3, 1e-2, 0.1, 1.0, 10.0)
 """Smoothing of the spline, tried one after the other; a point that was measured n times has an n-th of it."""
 
+OUTLIER = 4.0
+"""A run is an outlier when it is away from what it should be by more than so many standard deviations."""
+
+MAD = 1.4826
+"""Standard deviation of normal numbers in units of the median of their distances from the middle."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -69,8 +75,13 @@ class Points:
     default_score: float
 
     @classmethod
-    def of(cls, sweep: Sweep) -> Points:
+    def of(cls, sweep: Sweep, expected: Array | None = None) -> Points:
         """What a fit needs of a sweep.
+
+        Args:
+            sweep: What was measured.
+            expected: The log score of each counted run with a score by an earlier fit. Runs further away from it than
+                :data:`OUTLIER` standard deviations are moved to that distance. None to take all as they are.
 
         Raises:
             UsageError: It is too small.
@@ -89,6 +100,9 @@ class Points:
             )
         configurations = tuple({**sweep.header.default, **dict(changed)} for changed in places)
         y = y - _offsets(y, [run.part for run in runs], [configurations[group] for group in groups], sweep.header)
+        if expected is not None:
+            limit = OUTLIER * MAD * float(np.median(np.abs(y - expected)))
+            y = expected + np.clip(y - expected, -limit, limit)
         counts = np.bincount(groups).astype(float)
         means = np.bincount(groups, y) / counts
         freedom = len(y) - len(counts)

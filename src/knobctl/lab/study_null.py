@@ -32,7 +32,10 @@ def findings(sessions: Sequence[Session]) -> Findings:
         began = [played for played in searched if not played.refused]
         false = Share(sum(played.improved for played in began), len(began))
         checks.append(_check(f"whole sessions, {noise}", false))
-        whole.append((noise, str(len(searched)), str(len(searched) - len(began)), *_verdicts(began), str(false)))
+        proposed = Share(false.count, sum(played.pairs > 0 for played in began))
+        whole.append(
+            (noise, str(len(searched)), str(len(searched) - len(began)), *_verdicts(began), str(false), str(proposed))
+        )
         seen = [(played.best_seen, played.announced) for played in began if played.best_seen is not None]
         lucky.append(
             (
@@ -66,7 +69,7 @@ def findings(sessions: Sequence[Session]) -> Findings:
             Table(
                 "Whole sessions",
                 ("noise", "sessions", "refused", "nothing proposed", "NO_CHANGE", "INCONCLUSIVE", "WORSE", "other",
-                 "IMPROVED, which is false"),
+                 "IMPROVED, which is false", "the same, of those with a candidate"),
                 tuple(whole),
                 "A refused session is one that the preflight did not let begin; shares are of those that began.",
             ),

@@ -16,8 +16,8 @@ from knobctl.lab.study_plot import drawing
 _HEAD = """# Can the numbers be trusted?
 
 What came of {sessions} sessions of knobctl on simulated machines, whose truth is known. The page is generated from
-[the numbers of every session]({numbers}) by `make studies`; each section names the command that plays its sessions
-again, with the same figures.
+[the numbers of every session]({numbers}) by `make studies`; each section names the command by which the same version
+plays its sessions again, with the same figures.
 
 **{met} of {judged} checks are met.**{broken}
 
@@ -28,11 +28,14 @@ from resampling, both of 95 %. A check looks at the estimate; whether its whole 
 Three noises were invented after real machines: `quiet` (runs vary by 2 %, a machine of one's own), `vm` (5 %, with
 drift, rare bad times and outliers) and `hostile` (12 %, a shared machine with bad neighbours). The machines are
 invented too: which knobs matter, where they are best and how much there is to gain is drawn for each session
-(`knobctl lab surfaces` lists the families).
+(`knobctl lab surfaces` lists the families). A session has the same luck under every noise, only more or less of it, so
+the rows of a table do not confirm each other.
+
+The searcher is `tpe`, which follows a lucky run most readily; for cutting short, `tpe` and `random` in turn.
 
 **What was not tested here:** real benchmarks, whose noise may be of another kind (the [recorded sweeps](sweeps.md) are
-real); budgets other than {budget} trials and runs other than 30 s; searchers other than those named; guardrails;
-machines on which one run colours the next; effects that change while they are measured.
+real); budgets other than {budget} trials and runs other than 30 s; other searchers, the default one among them;
+guardrails; machines on which one run colours the next; effects that change while they are measured.
 """
 _PLOT = """
 ![Announced smallest effect, true effect and verdict of every verified candidate]({plot})
@@ -96,7 +99,7 @@ def _section(name: str, study: StudyRecord, findings: Findings, plot: str) -> st
         f"`{study.command}`: {len(study.sessions)} sessions, {study.date}, knobctl {study.version}, {study.machine}.\n",
         _markdown(Table("", ("check", "found", ""), rows)),
         *(_PLOT.format(plot=plot) for _ in findings.tables[:1] if name == "effects"),
-        *(f"\n**{table.title}**\n\n{_markdown(table)}" for table in findings.tables),
+        *(f"**{table.title}**\n\n{_markdown(table)}" for table in findings.tables),
     ]
     return "\n".join(parts)
 

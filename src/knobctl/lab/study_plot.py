@@ -14,8 +14,8 @@ from knobctl.lab.study_case import Played
 
 WIDTH, HEIGHT = 760, 560
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 40, 52
-_ACROSS, _UP = (2.0, 55.0), (0.5, 160.0)
-_ACROSS_TICKS, _UP_TICKS = (2, 3, 5, 10, 20, 30, 50), (0.5, 1, 2, 5, 10, 20, 50, 100)
+_ACROSS, _UP = (2.0, 55.0), (0.5, 90.0)
+_ACROSS_TICKS, _UP_TICKS = (2, 3, 5, 10, 20, 30, 50), (0.5, 1, 2, 5, 10, 20, 50)
 _MARKS = {
     "IMPROVED": ("proven", "h0"),
     "INCONCLUSIVE": ("open", "m0-3.4l3.4 3.4l-3.4 3.4l-3.4-3.4z"),

@@ -13,11 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from knobctl.knobs import Value
+from knobctl.lab.fitting import MAD, OUTLIER, Array
 from knobctl.lab.sweep import Run, Sweep
 from knobctl.target.noise import NoiseModel
-
-OUTLIER = 4.0
-"""A run is an outlier when it is worse than its equals by so many standard deviations."""
 
 FEWEST_SAMPLES = 8
 """Runs with fewer samples cannot tell how neighbouring ones correlate."""
@@ -25,12 +23,11 @@ FEWEST_SAMPLES = 8
 CERTAINTY = 3.0
 """Drift is believed when neighbours share more than so many standard errors."""
 
-_MAD = 1.4826
 _ROUNDS = 5
 _LONGEST_DRIFT, _SHORTEST_DRIFT = 7200.0, 60.0
 
 
-def noise_of(sweep: Sweep, residuals: Sequence[float]) -> NoiseModel:
+def noise_of(sweep: Sweep, residuals: Array) -> NoiseModel:
     """The noise of a sweep's machine; nothing where nothing was repeated.
 
     The variance between runs of the same configuration is split: what the seconds of a run scatter by (``within``),
@@ -72,7 +69,7 @@ def _told_apart(sweep: Sweep, scored: Sequence[Run]) -> tuple[list[float], list[
     far: list[float] = []
     usual = _deviations(kept)
     for _ in range(_ROUNDS):
-        spread = _MAD * statistics.median(abs(value) for value in usual) if usual else 0.0
+        spread = MAD * statistics.median(abs(value) for value in usual) if usual else 0.0
         found = [value for value in usual if abs(value) > OUTLIER * spread > 0.0]
         if not found:
             break
@@ -121,10 +118,10 @@ def _within(runs: Sequence[Run]) -> tuple[float, float, float]:
     return math.sqrt(variance), correlation, variance * min(1.0, tau / statistics.fmean(counts))
 
 
-def _drift(moments: Sequence[float], residuals: Sequence[float]) -> tuple[float, float]:
+def _drift(moments: Sequence[float], residuals: Array) -> tuple[float, float]:
     """(sd of what runs close in time share, the time after which they share it no longer)."""
-    spread = OUTLIER * _MAD * statistics.median(abs(value) for value in residuals)
-    values = [min(max(value, -spread), spread) for value in residuals]
+    spread = OUTLIER * MAD * statistics.median(abs(float(value)) for value in residuals)
+    values = [min(max(float(value), -spread), spread) for value in residuals]
     shared = statistics.fmean(a * b for a, b in itertools.pairwise(values))
     variance = statistics.fmean(value**2 for value in values)
     if shared <= CERTAINTY * variance / math.sqrt(len(values)):  # what independent numbers show by accident
