@@ -640,11 +640,11 @@ def test_the_estimate_is_never_exceeded_and_is_capped_by_the_time(store: Store) 
     target = simulated_target("null", seed=2)
     safe = pipeline.validate(plan("null", total_timesteps=20), target, Consent())
     runs, seconds = pipeline.estimate(safe, Settings(pairs=12))
-    assert runs == (1 + 5 + 1) + (20 + 2) + 4 + 24
+    assert runs == (1 + 5 + 1) + (20 + 2) + 3 * 4 + 24
     assert seconds == runs * (3 + 1), "sysbench --time=3, and a second around it"
     assert pipeline.estimate(safe, Settings(pairs=12, seconds=60.0)) == (runs, 60.0)
-    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == (1 + 5 + 1) + (8 + 1) + 4 + 10
-    assert pipeline.estimate(safe, Settings(budget=6))[0] == (1 + 5) + 6 + 4 + 40, "no probe, and the noise decides"
+    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == (1 + 5 + 1) + (8 + 1) + 3 * 4 + 10
+    assert pipeline.estimate(safe, Settings(budget=6))[0] == (1 + 5) + 6 + 3 * 4 + 40, "no probe, and the noise decides"
     result = pipeline.execute(safe, target, store, lambda event: None, Settings(searcher="random", seed=2, pairs=12))
     assert result.trials <= runs
 

@@ -21,6 +21,9 @@ PROBE_BUDGET = 8
 RUNOFF_RUNS = 2
 """Runs of each candidate when two of them compete to be verified."""
 
+RUNOFF_ROUNDS = 3
+"""A smaller change that lost is followed by another one, at most so often."""
+
 LEAST_PAIRS = 5
 """Fewer pairs prove nothing: the interval has no bounds yet."""
 
@@ -72,7 +75,7 @@ class Schedule:
     @property
     def all_runs(self) -> int:
         """Runs of the whole session at most."""
-        return self.preflight_runs + self.search_runs + 2 * RUNOFF_RUNS + 2 * self.pairs
+        return self.preflight_runs + self.search_runs + 2 * RUNOFF_RUNS * RUNOFF_ROUNDS + 2 * self.pairs
 
     @property
     def left(self) -> float | None:

@@ -14,28 +14,25 @@ from knobctl.env.cutting import Cutter
 from knobctl.errors import BenchmarkBroken, KnobctlError
 from knobctl.events import EventSink, Notice, PhaseStarted, Trial
 from knobctl.knobs import Value
+from knobctl.knobs.space import Space
 from knobctl.measure import Judgement, Noise, Verification, assess, order, suspects_carry_over
 from knobctl.measure.drift import describe_drift
+from knobctl.measure.runoff import loses
 from knobctl.measure.sharing import better_length
 from knobctl.measure.within import settling_seconds, within_sd
 from knobctl.reward import penalty, reward
 from knobctl.safety import SafePlan
-from knobctl.schedule import BASELINE_RUNS, RESET_SECONDS, RUNOFF_RUNS, Schedule
+from knobctl.schedule import BASELINE_RUNS, RESET_SECONDS, RUNOFF_ROUNDS, RUNOFF_RUNS, Schedule
 from knobctl.search.importance import importance
-from knobctl.search.incumbent import Incumbent, Share, choose, claimed_percent
+from knobctl.search.incumbent import Incumbent, Share, choose, claimed_percent, shares_of, smaller_part
 from knobctl.search.registry import make_searcher
 from knobctl.search.session import run_search
-from knobctl.stats import geometric_mean, log_ratio
+from knobctl.stats import geometric_mean
 from knobctl.store import Result, conclude
 from knobctl.target import Command, Target, tuners
 from knobctl.workload import Workload
 from knobctl.workload.opening import open_workload
 from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
-
-SMALLEST_LOSS = 0.02
-"""A smaller change may cost this much of the log score, or twice the noise between runs, before the whole one is taken.
-
-The difference of two means of two runs has the noise of one run as its standard deviation."""
 
 IDLE_SECONDS = 1
 """How long the machine is looked at before the first benchmark, for what others do on it."""
@@ -223,7 +220,7 @@ class Tuning:
         searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed)
         seconds = self._schedule.search_seconds()
         summary = run_search(env, searcher, deadline=None if seconds is None else bench.elapsed + seconds)
-        incumbent = choose(bench.trials, plan.space, plan.default, direction, noise.sd, allowed=self._allowed)
+        incumbent = choose(*self._learned(), self._allowed)
         for note in summary.notes:
             self._emit(Notice(note))
         defaults = [trial for trial in bench.trials if trial.kind in DEFAULT_KINDS]
@@ -236,28 +233,36 @@ class Tuning:
             claimed_percent(bench.trials, direction),
             summary.policy_updates,
             env.episodes,
-            {name: share for name, share in incumbent.shares.items() if name in candidate} if incumbent else {},
+            shares_of(candidate, *self._learned()),
             importance(bench.trials, plan.space, direction, plan.default),
             summary.notes,
         )
 
     def _runoff(self, incumbent: Incumbent) -> Mapping[str, Value]:
-        """The smaller change, unless a few runs of both say that the model left out something that matters."""
+        """The smaller change, unless a few runs of both say that the model left out something that matters.
+
+        Then the model learns from these runs and may leave out less, which has to show itself again.
+        """
         small, whole = incumbent.minimal, incumbent.configuration
-        if small == whole:
-            return whole
-        self._phase("run-off", 2 * RUNOFF_RUNS, f"{len(small)} of {len(whole)} changes, or all of them?")
-        scores: dict[str, list[float]] = {"small": [], "whole": []}
-        for number in range(2 * RUNOFF_RUNS):
-            name, configuration = (("small", small), ("whole", whole))[(number + number // 2) % 2]
-            trial = self._measure(configuration, "run-off", number + 1, 2 * RUNOFF_RUNS)
-            if trial.score is not None:
-                scores[name].append(trial.score)
-        smaller, larger = geometric_mean(scores["small"]), geometric_mean(scores["whole"])
-        if smaller is None or larger is None:
-            return small if smaller is not None else whole
-        lost = log_ratio(smaller, larger, self._plan.objective.direction)
-        return whole if lost is not None and lost > max(2.0 * self._noise.sd, SMALLEST_LOSS) else small
+        of_whole: list[float] = []
+        tried: list[Mapping[str, Value]] = []
+        while small and small != whole and small not in tried and len(tried) < RUNOFF_ROUNDS:
+            tried.append(small)
+            of_small: list[float] = []
+            self._phase("run-off", 2 * RUNOFF_RUNS, f"{len(small)} of {len(whole)} changes, or all of them?")
+            for number in range(2 * RUNOFF_RUNS):
+                configuration, scores = ((small, of_small), (whole, of_whole))[(number + number // 2) % 2]
+                trial = self._measure(configuration, "run-off", number + 1, 2 * RUNOFF_RUNS)
+                scores += [trial.score] if trial.score is not None else []
+            if not loses(of_small, of_whole, self._plan.objective.direction, self._noise.upper_sd):
+                return small
+            small = smaller_part(whole, *self._learned(), self._allowed)
+        return whole
+
+    def _learned(self) -> tuple[tuple[Trial, ...], Space, Mapping[str, Value], str, float]:
+        """What the model of the score learns from."""
+        plan = self._plan
+        return self._opened().trials, plan.space, plan.default, plan.objective.direction, self._noise.sd
 
     def verify(self, candidate: Mapping[str, Value]) -> Judgement:
         """Measures default and candidate in fresh interleaved pairs until that proves something or cannot."""

@@ -51,7 +51,7 @@ def test_a_run_at_half_the_speed_is_ended_as_soon_as_may_be(cutter: Cutter) -> N
     cut = first_cut(cutter, steady(500.0, 99))
     assert cut is not None
     second, estimate = cut
-    assert second == 6, "a fifth of thirty seconds"
+    assert second == 3, "a tenth of thirty seconds, and three of them"
     assert estimate == pytest.approx(500.0, rel=0.03)
 
 
@@ -77,7 +77,7 @@ def test_less_is_better_where_it_is() -> None:
 
 def test_no_run_is_ended_before_its_time(cutter: Cutter) -> None:
     slow = seconds(steady(300.0, 1))
-    assert cutter.judge(slow[:5], 5 / 30, defaults(), None) is None, "less than a fifth of it"
+    assert cutter.judge(slow[:5], 5 / 60, defaults(), None) is None, "less than a tenth of it"
     assert cutter.judge(slow[:2], 0.9, defaults(), None) is None, "two seconds"
     assert cutter.judge(slow, 1.0, defaults(), None) is None, "it is over"
     assert cutter.judge((), 0.5, defaults(), None) is None

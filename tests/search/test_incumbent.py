@@ -11,7 +11,7 @@ import pytest
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.knobs.space import Dimension, Space
-from knobctl.search.incumbent import MEASURABLE, choose, claimed_percent, minimal
+from knobctl.search.incumbent import MEASURABLE, choose, claimed_percent, minimal, shares_of, smaller_part
 from knobctl.search.model import Model, observe
 
 Truth = Callable[[Mapping[str, Value]], float]
@@ -211,16 +211,28 @@ def test_each_knob_has_its_share() -> None:
     space, default = cube(6)
     inside = 0
     for seed in range(8):
-        incumbent = choose(searched(space, default, two_matter, 40, seed), space, default, "maximize", NOISE)
+        record = searched(space, default, two_matter, 40, seed)
+        incumbent = choose(record, space, default, "maximize", NOISE)
         assert incumbent is not None
-        assert set(incumbent.shares) == set(incumbent.minimal)
-        for name, share in incumbent.shares.items():
+        shares = shares_of(incumbent.minimal, record, space, default, "maximize", NOISE)
+        assert set(shares) == set(incumbent.minimal)
+        for name, share in shares.items():
             rest = {other: value for other, value in incumbent.minimal.items() if other != name}
             lost = two_matter({**default, **incumbent.minimal}) - two_matter({**default, **rest})
             assert share.low < share.percent < share.high
             assert share.percent > 0
             inside += share.low <= 100 * math.expm1(lost) <= share.high
     assert inside >= 12
+    assert shares_of({}, [], space, default, "maximize", NOISE) == {}
+
+
+def test_the_part_that_matters_is_seen_anew_with_every_run() -> None:
+    space, default = cube(4)
+    record = searched(space, default, two_matter, 40, 3)
+    whole = {"demo.k0": 900, "demo.k1": 700, "demo.k2": 500, "demo.k3": 500}
+    part = smaller_part(whole, record, space, default, "maximize", NOISE)
+    assert set(part) == {"demo.k0", "demo.k1"}
+    assert part.items() < whole.items()
 
 
 # --- bad days

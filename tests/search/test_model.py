@@ -162,9 +162,10 @@ def test_what_the_model_learns_from() -> None:
         trial(4, "search", 50.0, cut_short=True, uncertainty=0.1), trial(5, "control", 100.0),
         trial(6, "run-off", 130.0), trial(7, "verify-default", 99.0),
     ]  # fmt: skip
-    probe, cut, *defaults = observe(record, SPACE, DEFAULT, "minimize")
+    probe, cut, runoff, *defaults = observe(record, SPACE, DEFAULT, "minimize")
     assert probe == Observation({**DEFAULT, "demo.k0": 900}, pytest.approx(-math.log(1.2)), 60.0, 0.0, True)
     assert cut == Observation({**DEFAULT, "demo.k0": 900}, pytest.approx(math.log(2)), 120.0, 0.1, False)
+    assert runoff == Observation({**DEFAULT, "demo.k0": 900}, pytest.approx(-math.log(1.3)), 180.0, 0.0, True)
     assert [entry.time for entry in defaults] == [30.0, 150.0]
     assert [entry.configuration for entry in defaults] == [DEFAULT, DEFAULT]
     assert not any(entry.eligible for entry in defaults)

@@ -7,8 +7,8 @@ that stays has its own share of the effect. Whether all of it is true is for the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from knobctl.env.bench import DEFAULT_KINDS, SEARCH_KINDS
 from knobctl.events import Trial
@@ -70,14 +70,12 @@ class Incumbent:
         minimal: The part of it that matters, by the model: the rest is back at its default. Never empty.
         predicted_log_gain: The model's mean at ``minimal`` against the default, as log-ratio (positive is better).
         claimed_percent: What the search alone would claim: its best raw score against the mean of the default runs.
-        shares: Of each knob of ``minimal``. Where knobs act together, they do not add up to the whole.
     """
 
     configuration: dict[str, Value]
     minimal: dict[str, Value]
     predicted_log_gain: float
     claimed_percent: float
-    shares: Mapping[str, Share] = field(default_factory=dict)
 
 
 def _anything(configuration: Configuration) -> bool:
@@ -112,11 +110,7 @@ def choose(
     if not observations or claimed is None:
         return None
     model = Model(space, default, observations, noise_sd)
-    failed = [
-        {name: trial.configuration.get(name, default[name]) for name in space.names}
-        for trial in trials
-        if trial.kind in OTHER_KINDS and trial.score is None
-    ]
+    failed = _failed(trials, space, default)
     best, cautious = None, float("-inf")
     for observation, outlier in zip(observations, model.outliers, strict=True):
         if not observation.eligible or outlier or observation.configuration in failed:
@@ -127,10 +121,7 @@ def choose(
     if best is None or model.predict(best) < MEASURABLE * model.noise_sd:
         return None
 
-    def settable(configuration: Configuration) -> bool:
-        return allowed(configuration) and {name: configuration[name] for name in space.names} not in failed
-
-    smaller = minimal(model, best, default, settable)
+    smaller = minimal(model, best, default, _settable(allowed, failed, space))
     if not smaller:
         return None
     return Incumbent(
@@ -138,8 +129,54 @@ def choose(
         minimal=smaller,
         predicted_log_gain=model.predict(smaller),
         claimed_percent=claimed,
-        shares={name: _share(model.effect(smaller, _without(smaller, (name,)))) for name in smaller},
     )
+
+
+def smaller_part(
+    whole: Configuration,
+    trials: Sequence[Trial],
+    space: Space,
+    default: Configuration,
+    direction: str,
+    noise_sd: float,
+    allowed: Callable[[Configuration], bool] = _anything,
+) -> dict[str, Value]:
+    """The part of a configuration for which there is evidence in these trials; as :func:`choose` for the rest."""
+    model = Model(space, default, observe(trials, space, default, direction), noise_sd)
+    return minimal(model, whole, default, _settable(allowed, _failed(trials, space, default), space))
+
+
+def shares_of(
+    configuration: Configuration,
+    trials: Sequence[Trial],
+    space: Space,
+    default: Configuration,
+    direction: str,
+    noise_sd: float,
+) -> dict[str, Share]:
+    """What each knob of a configuration contributes: what is lost when it alone goes back to its default.
+
+    Where knobs act together, the shares do not add up to the whole.
+    """
+    if not configuration:
+        return {}
+    model = Model(space, default, observe(trials, space, default, direction), noise_sd)
+    return {name: _share(model.effect(configuration, _without(configuration, (name,)))) for name in configuration}
+
+
+def _failed(trials: Sequence[Trial], space: Space, default: Configuration) -> list[dict[str, Value]]:
+    return [
+        {name: trial.configuration.get(name, default[name]) for name in space.names}
+        for trial in trials
+        if trial.kind in OTHER_KINDS and trial.score is None
+    ]
+
+
+def _settable(
+    allowed: Callable[[Configuration], bool], failed: Sequence[Configuration], space: Space
+) -> Callable[[Configuration], bool]:
+    """Whether a complete configuration is allowed and has never failed."""
+    return lambda complete: allowed(complete) and {name: complete[name] for name in space.names} not in failed
 
 
 def minimal(

@@ -48,7 +48,7 @@ MOST_TRIALS = 120
 MOST_DEFAULTS = 40
 """The same for runs of the default."""
 
-OTHER_KINDS = (*SEARCH_KINDS, "probe")
+OTHER_KINDS = (*SEARCH_KINDS, "probe", "run-off")
 """Kinds of trials that measure something other than the default and can be learned from."""
 
 _LENGTHS = (0.15, 0.4, 1.0, 2.5)
