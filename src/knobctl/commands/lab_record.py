@@ -118,6 +118,8 @@ def sweep_command(name: str | None, as_json: bool) -> int:
             put({"sweeps": list(names)})
         for each in names:
             answer(each)
+        if not names:
+            say("no sweep comes with knobctl; `knobctl lab record` makes one")
         return 0
     document = _described(name)
     if as_json:
