@@ -84,7 +84,7 @@ def test_this_machine_is_asked_about_tried_and_left_as_it_was(start: Start, tmp_
     child.sendline(f"{REQUEST}, 2 seconds per run")
     child.expect_exact(QUESTION)
     child.sendline("yes")
-    child.expect_exact("2/5 ")
+    child.expect_exact("2/6 ")
     child.sendintr()
     child.expect_exact("The run was stopped; every knob has the value that was found.")
     child.expect_exact(PROMPT)

@@ -229,7 +229,7 @@ def test_a_run_takes_virtual_time_and_prints_progress(bowl: SimulatedTarget) -> 
 
 
 def test_a_run_can_be_cut_short(bowl: SimulatedTarget) -> None:
-    result = bowl.evaluate(lambda fraction, score: fraction > 0.5)
+    result = bowl.evaluate(lambda fraction, samples: fraction > 0.5)
     assert result.score is None
     assert result.failure == ""
     assert result.seconds == bowl.clock.monotonic() == 3.0
