@@ -33,9 +33,9 @@ the rows of a table do not confirm each other.
 
 The searcher is `tpe`, which follows a lucky run most readily; for cutting short, `tpe` and `random` in turn.
 
-**What was not tested here:** real benchmarks, whose noise may be of another kind; budgets other than {budget} trials and
-runs other than 30 s; other searchers, the default one among them; guardrails; machines on which one run colours the
-next; effects that change while they are measured. The constants of the search's early end were chosen on other
+**What was not tested here:** real benchmarks, whose noise may be of another kind; budgets other than {budget} trials
+and runs other than 30 s; other searchers, the default one among them; guardrails; machines on which one run colours
+the next; effects that change while they are measured. The constants of the search's early end were chosen on other
 seeds.
 """
 _PLOT = """
