@@ -19,10 +19,10 @@ PROBE_BUDGET = 8
 """A search of fewer trials is too small to spend a run on a probe."""
 
 RUNOFF_RUNS = 2
-"""Runs of each candidate when two of them compete to be verified."""
+"""Runs of each candidate at a time when two of them compete to be verified."""
 
-RUNOFF_ROUNDS = 3
-"""A smaller change that lost is followed by another one, at most so often."""
+RUNOFF_ROUNDS = 8
+"""At most so many times in all."""
 
 LEAST_PAIRS = 5
 """Fewer pairs prove nothing: the interval has no bounds yet."""
@@ -102,6 +102,11 @@ class Schedule:
         if self.left is None:
             return None
         return self.left - (2 * self.pairs + 2 * RUNOFF_RUNS + 1) * self.cost
+
+    @property
+    def runoff_fits(self) -> bool:
+        """Another round of a run-off leaves time for the verification."""
+        return self.left is None or self.left >= (2 * self.pairs + 2 * RUNOFF_RUNS) * self.cost
 
     def enter(self, phase: str, runs: int, done: int) -> None:
         """Notes which phase begins, with so many runs, after so many runs of the session."""

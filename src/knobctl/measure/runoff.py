@@ -1,31 +1,60 @@
-"""Scores of a smaller change and of the whole one in, whether the smaller one loses something that matters out."""
+"""Scores of a smaller change and of the whole one in, whether the smaller one loses something that matters out.
+
+Wald's sequential probability ratio test (Wald, "Sequential Tests of Statistical Hypotheses", 1945) between "it loses
+nothing" and "it loses as much as the verification could prove": most comparisons are settled by a few runs of each.
+"""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
-from knobctl.stats import geometric_mean, log_ratio
+SURE = math.log(20.0)
+"""Log of the odds at which a run-off is over, either way."""
 
-SMALLEST_LOSS = 0.02
-"""A smaller change may always lose this much of the log score: it is easier to understand, and to trust."""
+ACCIDENT = 3.0
+"""A run counts as no farther from the median of its kind than this many standard deviations."""
 
 
-def loses(small: Sequence[float], whole: Sequence[float], direction: str, noise_sd: float) -> bool:
-    """Whether the smaller change is worse than the whole one by more than a standard error of the difference.
+def loses(
+    small: Sequence[float], whole: Sequence[float], direction: str, noise_sd: float, margin: float, *, decide: bool
+) -> bool | None:
+    """Whether the smaller change is worse than the whole one by something that matters.
 
     Args:
         small: Scores of the smaller change; failed runs are left out.
         whole: Scores of the whole change.
         direction: ``maximize`` or ``minimize``.
-        noise_sd: Upper bound of the standard deviation of the ln score between runs.
+        noise_sd: Upper bound of the standard deviation of the ln score between runs, as the preflight knows it; what
+            these runs themselves show counts when it is more.
+        margin: The loss that matters, of the ln score.
+        decide: There will be no more runs: say what is likelier.
 
     Returns:
-        True also when no run of the smaller change gave a score, and False when none of the whole one did.
+        None while more runs are needed. True when no run of the smaller change gave a score, and False when none of
+        the whole one did.
     """
-    smaller, larger = geometric_mean(small), geometric_mean(whole)
-    if smaller is None or larger is None:
-        return smaller is None
-    lost = log_ratio(smaller, larger, direction)
-    error = noise_sd * math.sqrt(1.0 / len(small) + 1.0 / len(whole))
-    return lost is not None and lost > max(error, SMALLEST_LOSS)
+    smaller, larger = ([math.log(score) for score in scores if score > 0.0] for scores in (small, whole))
+    if not smaller or not larger:
+        return not smaller
+    smaller, larger = (_without_accidents(logs, noise_sd) for logs in (smaller, larger))
+    lost = (statistics.fmean(larger) - statistics.fmean(smaller)) * (1.0 if direction == "maximize" else -1.0)
+    noise = max(noise_sd, _spread(smaller, larger))
+    variance = noise**2 * (1.0 / len(smaller) + 1.0 / len(larger))
+    odds = margin * (lost - margin / 2.0) / max(variance, 1e-12)
+    if decide or abs(odds) >= SURE:
+        return odds > 0.0
+    return None
+
+
+def _without_accidents(logs: Sequence[float], noise_sd: float) -> list[float]:
+    middle = statistics.median(logs)
+    return [min(max(value, middle - ACCIDENT * noise_sd), middle + ACCIDENT * noise_sd) for value in logs]
+
+
+def _spread(*groups: Sequence[float]) -> float:
+    """Pooled standard deviation within the groups; 0 while there are too few values for one."""
+    squares = sum(statistics.variance(group) * (len(group) - 1) for group in groups if len(group) > 1)
+    freedom = sum(len(group) - 1 for group in groups)
+    return math.sqrt(squares / freedom) if freedom >= 4 else 0.0

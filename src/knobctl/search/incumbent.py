@@ -7,7 +7,7 @@ that stays has its own share of the effect. Whether all of it is true is for the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from knobctl.env.bench import DEFAULT_KINDS, SEARCH_KINDS
@@ -32,6 +32,9 @@ BEARABLE = 1.0
 
 The smallest effect that eight pairs can prove is more than twice that.
 """
+
+LESS_BEARABLE = (BEARABLE, BEARABLE / 2.0, 0.0)
+"""The same for the parts that are tried one after the other when fresh runs say that the first one lost too much."""
 
 CAUTION = 0.5
 """The incumbent has the largest mean less this many standard deviations of the model: surprises are not trusted."""
@@ -132,7 +135,7 @@ def choose(
     )
 
 
-def smaller_part(
+def smaller_parts(
     whole: Configuration,
     trials: Sequence[Trial],
     space: Space,
@@ -140,10 +143,15 @@ def smaller_part(
     direction: str,
     noise_sd: float,
     allowed: Callable[[Configuration], bool] = _anything,
-) -> dict[str, Value]:
-    """The part of a configuration for which there is evidence in these trials; as :func:`choose` for the rest."""
+    needed: Container[str] = (),
+) -> list[dict[str, Value]]:
+    """Parts of a configuration for which these trials give evidence, each with less left out than the one before.
+
+    Knobs that are ``needed`` stay in any case; the other arguments are those of :func:`choose`.
+    """
     model = Model(space, default, observe(trials, space, default, direction), noise_sd)
-    return minimal(model, whole, default, _settable(allowed, _failed(trials, space, default), space))
+    settable = _settable(allowed, _failed(trials, space, default), space)
+    return [minimal(model, whole, default, settable, bearable, needed) for bearable in LESS_BEARABLE]
 
 
 def shares_of(
@@ -184,11 +192,13 @@ def minimal(
     configuration: Configuration,
     default: Configuration,
     allowed: Callable[[Configuration], bool] = _anything,
+    bearable: float = BEARABLE,
+    needed: Container[str] = (),
 ) -> dict[str, Value]:
     """The part of a configuration for which there is evidence.
 
     Knobs go back to their default, the one that costs least first, as long as that loses less than :data:`MEASURABLE`
-    times the noise in all, or there is no :data:`EVIDENCE` against it and it loses less than :data:`BEARABLE` times the
+    times the noise in all, or there is no :data:`EVIDENCE` against it and it loses less than ``bearable`` times the
     noise in all. Knobs that may only be set together go together.
 
     Args:
@@ -196,15 +206,19 @@ def minimal(
         configuration: Values of knobs.
         default: The default configuration.
         allowed: Whether a complete configuration may be set; others are passed over.
+        bearable: What may be lost without evidence, in sd of the noise.
+        needed: Names of knobs that stay in any case.
     """
     kept = {name: value for name, value in configuration.items() if value != default[name]}
     whole = dict(kept)
     while kept:
         options: list[tuple[float, dict[str, Value]]] = []
         for smaller in _smaller(kept, default, allowed):
+            if any(name in needed for name in kept.keys() - smaller.keys()):
+                continue
             lost = model.effect(whole, smaller).mean / model.noise_sd
             step = model.effect(kept, smaller)
-            if lost < MEASURABLE or (step.sure < EVIDENCE and lost < BEARABLE):
+            if lost < MEASURABLE or (step.sure < EVIDENCE and lost < bearable):
                 options.append((step.mean, smaller))
         if not options:
             break
