@@ -5,6 +5,7 @@ What order they come in is ``pipeline``'s business; how runs and time are shared
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -24,8 +25,9 @@ from knobctl.reward import penalty, reward
 from knobctl.safety import SafePlan
 from knobctl.schedule import BASELINE_RUNS, RESET_SECONDS, RUNOFF_ROUNDS, RUNOFF_RUNS, Schedule
 from knobctl.search.importance import importance
-from knobctl.search.incumbent import Incumbent, Share, choose, claimed_percent, shares_of, smaller_part
-from knobctl.search.registry import make_searcher
+from knobctl.search.incumbent import Incumbent, Share, choose, claimed_percent, shares_of, smaller_parts
+from knobctl.search.registry import Options, make_searcher
+from knobctl.search.remembered import first_guesses
 from knobctl.search.session import run_search
 from knobctl.stats import geometric_mean
 from knobctl.store import Result, conclude
@@ -204,8 +206,10 @@ class Tuning:
         """Expected length of a run."""
         return self._workload.run_seconds if self._workload is not None else 0.0
 
-    def search(self, searcher_name: str) -> Found:
+    def search(self, searcher_name: str, options: Options | None = None) -> Found:
         """Lets a searcher play the environment, then chooses the candidate by a model's mean.
+
+        What earlier sessions recommended is tried first, then what the plan suggests.
 
         Raises:
             BenchmarkBroken: The benchmark stopped working at the default configuration.
@@ -217,9 +221,12 @@ class Tuning:
         if self._cut_short:
             bench.cutter = Cutter(direction, noise.upper_sd, self._workload_seconds())
         env = OSTuningEnv(bench, baseline=_baseline(bench.trials, noise), budget=self._budget)
-        searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed)
+        options = options or Options()
+        searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed, options)
         seconds = self._schedule.search_seconds()
-        summary = run_search(env, searcher, deadline=None if seconds is None else bench.elapsed + seconds)
+        suggestions = (*first_guesses(options.remembered, plan), *plan.suggestions)
+        deadline = None if seconds is None else bench.elapsed + seconds
+        summary = run_search(env, searcher, suggestions, deadline)
         incumbent = choose(*self._learned(), self._allowed)
         for note in summary.notes:
             self._emit(Notice(note))
@@ -239,24 +246,36 @@ class Tuning:
         )
 
     def _runoff(self, incumbent: Incumbent) -> Mapping[str, Value]:
-        """The smaller change, unless a few runs of both say that the model left out something that matters.
+        """The smallest part of the change of which a few runs say that it loses nothing that matters.
 
-        Then the model learns from these runs and may leave out less, which has to show itself again.
+        The model learns from these runs and may think of another part; after one that lost, of one with more in it.
         """
         small, whole = incumbent.minimal, incumbent.configuration
-        of_whole: list[float] = []
-        tried: list[Mapping[str, Value]] = []
-        while small and small != whole and small not in tried and len(tried) < RUNOFF_ROUNDS:
-            tried.append(small)
-            of_small: list[float] = []
+        direction, margin = self._plan.objective.direction, math.log1p(self._noise.margin_percent / 100.0)
+        scores: dict[frozenset[tuple[str, Value]], list[float]] = {}
+        lost: list[Mapping[str, Value]] = []
+        for played in range(1, RUNOFF_ROUNDS + 1):
+            if small == whole:
+                break
             self._phase("run-off", 2 * RUNOFF_RUNS, f"{len(small)} of {len(whole)} changes, or all of them?")
             for number in range(2 * RUNOFF_RUNS):
-                configuration, scores = ((small, of_small), (whole, of_whole))[(number + number // 2) % 2]
+                configuration = (small, whole)[(number + number // 2) % 2]
                 trial = self._measure(configuration, "run-off", number + 1, 2 * RUNOFF_RUNS)
-                scores += [trial.score] if trial.score is not None else []
-            if not loses(of_small, of_whole, self._plan.objective.direction, self._noise.upper_sd):
+                known = scores.setdefault(frozenset(configuration.items()), [])
+                known += [] if trial.score is None else [trial.score]
+            last = played == RUNOFF_ROUNDS or not self._schedule.runoff_fits
+            both = scores[frozenset(small.items())], scores[frozenset(whole.items())]
+            worse = loses(*both, direction, self._noise.upper_sd, margin, decide=last)
+            if worse is False:
                 return small
-            small = smaller_part(whole, *self._learned(), self._allowed)
+            if last:
+                break
+            needed: Mapping[str, Value] = {}
+            if worse:
+                lost.append(small)
+                needed = small  # and something else
+            parts = smaller_parts(whole, *self._learned(), self._allowed, needed)
+            small = next((part for part in parts if part and part not in lost), whole)
         return whole
 
     def _learned(self) -> tuple[tuple[Trial, ...], Space, Mapping[str, Value], str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,7 +12,7 @@ import pytest
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.knobs.space import Dimension, Space
-from knobctl.search.incumbent import MEASURABLE, choose, claimed_percent, minimal, shares_of, smaller_part
+from knobctl.search.incumbent import MEASURABLE, choose, claimed_percent, minimal, shares_of, smaller_parts
 from knobctl.search.model import Model, observe
 
 Truth = Callable[[Mapping[str, Value]], float]
@@ -230,9 +231,12 @@ def test_the_part_that_matters_is_seen_anew_with_every_run() -> None:
     space, default = cube(4)
     record = searched(space, default, two_matter, 40, 3)
     whole = {"demo.k0": 900, "demo.k1": 700, "demo.k2": 500, "demo.k3": 500}
-    part = smaller_part(whole, record, space, default, "maximize", NOISE)
+    part, *others = smaller_parts(whole, record, space, default, "maximize", NOISE)
     assert set(part) == {"demo.k0", "demo.k1"}
-    assert part.items() < whole.items()
+    for less, more in itertools.pairwise([part, *others]):
+        assert less.items() <= more.items() <= whole.items()
+    part, *_ = smaller_parts(whole, record, space, default, "maximize", NOISE, needed={"demo.k3": 500})
+    assert set(part) == {"demo.k0", "demo.k1", "demo.k3"}
 
 
 # --- bad days

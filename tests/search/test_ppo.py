@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 
 from knobctl.env import OSTuningEnv
 from knobctl.search.ppo import PPOSearcher
-from knobctl.search.registry import make_searcher
+from knobctl.search.registry import Options, make_searcher
 from knobctl.search.session import run_search
 from tests.env.invented import bell, env_for
 from tests.search.contract import SearcherContract
@@ -31,8 +31,9 @@ def played(**training: Any) -> tuple[OSTuningEnv, Any]:
     ("budget", "n_steps", "updates"), [(24, 8, 3), (23, 8, 2), (8, 8, 1), (7, 8, 0), (9, 2, 4), (10, 2048, 0)]
 )
 def test_updates_are_counted_exactly(budget: int, n_steps: int, updates: int) -> None:
-    _, summary = played(total_timesteps=budget, n_steps=n_steps)
+    env, summary = played(total_timesteps=budget, n_steps=n_steps)
     assert summary.policy_updates == updates
+    assert env.played == budget
 
 
 def test_a_search_without_an_update_says_so() -> None:
@@ -71,7 +72,7 @@ def test_the_plans_seed_wins() -> None:
 def test_the_policy_is_saved_and_loads(tmp_path: Path) -> None:
     env = env_for(knobs=2, total_timesteps=8, n_steps=4)
     path = tmp_path / "policy.zip"
-    run_search(env, make_searcher("ppo", env.plan.plan.training_config, policy_path=path))
+    run_search(env, make_searcher("ppo", env.plan.plan.training_config, options=Options(policy_path=path)))
     action, _ = PPO.load(path, device="cpu").predict(env.reset()[0], deterministic=True)
     assert action.shape == (2,)
     assert np.all(np.abs(action) <= 1.0)

@@ -12,16 +12,16 @@ from knobctl.plan import TrainingConfig
 from knobctl.search.registry import DEFAULT, SEARCHERS, make_searcher
 
 
-def test_ppo_is_the_default() -> None:
-    assert DEFAULT == "ppo"
-    assert set(SEARCHERS) == {"ppo", "tpe", "random", "cmaes", "gp"}
+def test_sappo_is_the_default() -> None:
+    assert DEFAULT == "sappo"
+    assert set(SEARCHERS) == {"sappo", "ppo", "tpe", "random", "cmaes", "gp", "one-at-a-time"}
 
 
 @pytest.mark.parametrize("name", ["sac", "", "PPO "])
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     with pytest.raises(UsageError, match=f"unknown searcher '{name}'") as caught:
         make_searcher(name, TrainingConfig())
-    assert caught.value.hint == "Known: ppo, tpe, gp, cmaes, random."
+    assert caught.value.hint == "Known: sappo, ppo, tpe, gp, cmaes, random, one-at-a-time."
 
 
 def test_the_names_cost_nothing() -> None:

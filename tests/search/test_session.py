@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from knobctl.errors import BenchmarkBroken
+from knobctl.knobs import Value
 from knobctl.safety import SafeSuggestion
 from knobctl.search.base import BudgetedEnv, Played, SearchOver, SearchSummary
 from knobctl.search.session import run_search
-from tests.env.invented import env_for
+from tests.env.invented import bell, env_for, number
 
 
 @dataclass
@@ -48,11 +50,38 @@ def test_the_searcher_sees_what_was_suggested() -> None:
     assert searcher.before[0].reward == env.bench.trials[1].reward
 
 
-def test_more_suggestions_than_the_budget_end_the_search() -> None:
-    env = env_for(total_timesteps=3)
-    summary = run_search(env, Scripted((0.5,)), [SafeSuggestion({"demo.k0": value}) for value in (1, 2, 3, 4)])
-    assert env.played == 3
-    assert summary == SearchSummary()
+def suggested(*values: int) -> list[SafeSuggestion]:
+    return [SafeSuggestion({"demo.k0": value}) for value in values]
+
+
+def test_suggestions_have_a_quarter_of_the_budget() -> None:
+    env, searcher = env_for(total_timesteps=8), Scripted((0.5,))
+    summary = run_search(env, searcher, suggested(100, 200, 300, 400))
+    assert [played.action for played in searcher.before] == [(0.1,), (0.2,)]
+    assert summary == SearchSummary(2, ("done", "2 of 4 suggestions were left out: they have a quarter of the budget"))
+
+
+def test_one_suggestion_is_tried_in_the_smallest_budget() -> None:
+    env = env_for(total_timesteps=1)
+    summary = run_search(env, Scripted((0.5,)), suggested(100, 200))
+    assert [trial.kind for trial in env.bench.trials] == ["baseline", "suggestion"]
+    assert summary.notes == ("1 of 2 suggestions were left out: they have a quarter of the budget",)
+
+
+def test_each_configuration_is_suggested_once_and_the_default_never() -> None:
+    env, searcher = env_for(total_timesteps=8), Scripted((0.5,))
+    assert run_search(env, searcher, suggested(100, 0, 100, 200, 100)).notes == ("done",)
+    assert [played.action for played in searcher.before] == [(0.1,), (0.2,)]
+
+
+def test_after_two_suggestions_that_failed_the_others_are_left_out() -> None:
+    def score(configuration: Mapping[str, Value]) -> float | None:
+        return None if number(configuration) > 500 else bell(configuration)
+
+    env, searcher = env_for(score, total_timesteps=40), Scripted((0.1,))
+    summary = run_search(env, searcher, suggested(600, 100, 700, 200, 800))
+    assert [played.action for played in searcher.before] == [(0.6,), (0.1,), (0.7,)]
+    assert summary.notes == ("done", "2 of 5 suggestions were left out: 2 others made the benchmark fail")
 
 
 def test_without_suggestions_of_its_own_the_plans_are_played() -> None:

@@ -270,10 +270,13 @@ class OSTuningEnv(gymnasium.Env[Observation, Action]):
         unit = max(self.baseline.noise, SMALLEST_NOISE, self._best_gain / LARGEST_SIGNAL)
         return learning_signal(trial.score, self.baseline.score, direction, unit, self._excess(trial))
 
+    def shares(self, machine: Mapping[str, float]) -> tuple[float, ...]:
+        """The observed machine metrics as shares of their ceilings, 0 for one that is not there."""
+        return tuple(machine.get(metric.name, 0.0) / metric.ceiling for metric in self._metrics)
+
     def _observe(self) -> Observation:
-        machine = [self._machine.get(metric.name, 0.0) / metric.ceiling for metric in self._metrics]
-        places = self.places(self.bench.current)
-        return np.clip(np.array([*machine, *places], dtype=np.float32), 0.0, 1.0)
+        both = (*self.shares(self._machine), *self.places(self.bench.current))
+        return np.clip(np.array(both, dtype=np.float32), 0.0, 1.0)
 
 
 def _place(encode: Callable[[Value], float], value: Value) -> float:

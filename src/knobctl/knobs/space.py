@@ -89,8 +89,7 @@ class Dimension:
         u = min(max(float(u), 0.0), 1.0)
         if self.values:
             return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
-        share = self._special_share()
-        taken = share * len(self.special)
+        share, taken = self._special_share(), self.special_end
         if u < taken:
             return self.special[min(int(u / share), len(self.special) - 1)]
         return self._at((u - taken) / (1.0 - taken))
@@ -108,11 +107,15 @@ class Dimension:
             return (self.values.index(self._nearest_of_values(value)) + 0.5) / len(self.values)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError("%s: %r is not an integer" % (self.name, value))
-        share = self._special_share()
         if value in self.special:
-            return (self.special.index(value) + 0.5) * share
-        taken = share * len(self.special)
+            return (self.special.index(value) + 0.5) * self._special_share()
+        taken = self.special_end
         return taken + self._place(min(max(value, self.low), self.high)) * (1.0 - taken)
+
+    @property
+    def special_end(self) -> float:
+        """Where the special values end on the unit interval, and the range begins; 0 without any."""
+        return self._special_share() * len(self.special)
 
     def at_most(self, limit: int) -> Optional[int]:
         """The largest ordinary (not special) integer up to a limit, or None."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,31 +11,72 @@ from knobctl.plan import TrainingConfig
 
 if TYPE_CHECKING:
     from knobctl.search.base import Searcher
+    from knobctl.search.remembered import Remembered
 
-SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
+SEARCHERS = ("sappo", "ppo", "tpe", "gp", "cmaes", "random", "one-at-a-time")
 """For ``--searcher``."""
 
-DEFAULT = "ppo"
+OPTIONAL = ("smac",)
+"""Those that need an extra of the same name: peers for the lab."""
+
+DEFAULT = "sappo"
 
 
-def make_searcher(name: str, training: TrainingConfig, seed: int = 0, policy_path: Path | None = None) -> Searcher:
+@dataclass(frozen=True)
+class Options:
+    """What a searcher may be told besides its name; each one ignores what it has no use for.
+
+    Attributes:
+        remembered: Earlier sessions of a similar kind.
+        actor: Whether PPO takes part in ``sappo``.
+        policy_path: Where PPO's policy is saved, for ``PPO.load``; not saved when None.
+        log: A folder for TensorBoard; None for no log.
+    """
+
+    remembered: tuple[Remembered, ...] = ()
+    actor: bool = True
+    policy_path: Path | None = None
+    log: Path | None = None
+
+
+def make_searcher(name: str, training: TrainingConfig, seed: int = 0, options: Options | None = None) -> Searcher:
     """The searcher of this name.
 
     Args:
-        name: One of :data:`SEARCHERS`.
+        name: One of :data:`SEARCHERS` or :data:`OPTIONAL`, or ``module:object`` for one of your own.
         training: The plan's PPO settings; a seed among them wins over ``seed`` for PPO.
         seed: The same seed plays the same search.
-        policy_path: Where PPO saves its policy; ignored by the others.
+        options: What else it may be told.
 
     Raises:
-        UsageError: There is no such searcher.
+        UsageError: There is no such searcher, or what it needs is not installed.
     """
+    if ":" in name:
+        from knobctl.search.own import own_searcher
+
+        return own_searcher(name, seed)
+    if name in OPTIONAL:
+        from knobctl.search.smac import SMACSearcher
+
+        return SMACSearcher(seed)
     if name not in SEARCHERS:
         raise UsageError(f"unknown searcher {name!r}", f"Known: {', '.join(SEARCHERS)}.")
+    if name == "one-at-a-time":
+        from knobctl.search.one_at_a_time import OneAtATimeSearcher
+
+        return OneAtATimeSearcher(seed)
+    options = options or Options()
+    if name == "sappo":
+        from knobctl.search.sappo import SAPPOSearcher
+
+        own = seed if training.seed is None else training.seed
+        return SAPPOSearcher(
+            own, options.policy_path, remembered=options.remembered, actor=options.actor, log=options.log
+        )
     if name == "ppo":
         from knobctl.search.ppo import PPOSearcher
 
-        return PPOSearcher(training, seed, policy_path)
+        return PPOSearcher(training, seed, options.policy_path)
     from knobctl.search.optuna_search import OptunaSearcher
 
     return OptunaSearcher(name, seed)

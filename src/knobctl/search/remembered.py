@@ -1,0 +1,50 @@
+"""What earlier sessions of a similar kind have to say to a search, as a searcher reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from knobctl.knobs import Value
+from knobctl.safety import SafePlan, SafeSuggestion
+from knobctl.search.model import Observation
+
+MOST_GUESSES = 3
+"""Recommendations of earlier sessions that are tried first, at most."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One earlier session, put into the words of the present one.
+
+    Only knobs of the present search space are in it, with values that the space allows. A trial that turned other
+    knobs as well is not among its observations.
+
+    Attributes:
+        session: Its key.
+        likeness: How much like the present one it is, above 0 and at most 1.
+        observations: Its trials as complete configurations, each with its log-ratio to the default of its own time.
+            That default is among them (not eligible) unless the present space does not have its values; it may differ
+            from the present one, so that only differences within one session mean something. Last comes the effect
+            of its candidate as the fresh pairs of its verification estimate it, where the space has the candidate.
+        best: What it recommended in the end, as far as the present space has it; empty for nothing.
+        verdict: Its verdict, ``IMPROVED`` for one.
+        why: Why it counts as similar, one sentence for people.
+    """
+
+    session: str
+    likeness: float
+    observations: tuple[Observation, ...] = ()
+    best: Mapping[str, Value] = field(default_factory=dict)
+    verdict: str = ""
+    why: str = ""
+
+
+def first_guesses(remembered: Sequence[Remembered], plan: SafePlan) -> tuple[SafeSuggestion, ...]:
+    """What the most similar sessions recommended, repaired, each configuration once."""
+    found: list[SafeSuggestion] = []
+    for past in remembered:
+        changed = plan.changed(plan.repair(past.best))
+        if changed and changed not in [guess.configuration for guess in found]:
+            found.append(SafeSuggestion(changed, f"session {past.session}: {past.why}"))
+    return tuple(found[:MOST_GUESSES])

@@ -1,0 +1,111 @@
+"""The flagship: the contract of all searchers, what it finds, what it avoids, and what it says about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from stable_baselines3 import PPO
+
+from knobctl.env import OSTuningEnv
+from knobctl.knobs import Value
+from knobctl.search.base import SearchSummary
+from knobctl.search.model import Observation
+from knobctl.search.remembered import Remembered
+from knobctl.search.sappo import FEWEST_TRIALS, SAPPOSearcher
+from knobctl.search.session import run_search
+from tests.env.invented import bell, env_for, number
+from tests.search.contract import SearcherContract
+
+
+class TestSAPPOContract(SearcherContract):
+    name = "sappo"
+
+
+def one_matters(configuration: Mapping[str, Value]) -> float:
+    return bell({"demo.k0": configuration["demo.k0"]})
+
+
+def played(env: OSTuningEnv, seed: int = 0, **options: object) -> SearchSummary:
+    return run_search(env, SAPPOSearcher(seed, **options))  # type: ignore[arg-type]
+
+
+def tried(env: OSTuningEnv) -> list[dict[str, Value]]:
+    return [{**env.plan.default, **t.configuration} for t in env.bench.trials if t.kind == "search"]
+
+
+def test_it_finds_the_one_knob_of_six_that_matters() -> None:
+    for seed in range(2):
+        env = env_for(one_matters, 6, noise=0.03, seed=seed, total_timesteps=18)
+        played(env, seed, actor=False)
+        late = [one_matters(configuration) for configuration in tried(env)[-8:]]
+        assert np.median(late) > 1700, "of 2000; 1000 as found"
+
+
+def test_ppo_takes_part_and_says_how_often(tmp_path: Path) -> None:
+    env = env_for(one_matters, 3, noise=0.02, total_timesteps=16)
+    summary = played(env, policy_path=tmp_path / "policy.zip")
+    assert summary.policy_updates is not None and summary.policy_updates > 0
+    assert any(
+        note.startswith("PPO proposed ") and "trials that were chosen by the model" in note for note in summary.notes
+    )
+    policy = PPO.load(tmp_path / "policy.zip", device="cpu")
+    action, _ = policy.predict(env.reset()[0])
+    assert action.shape == (3,)
+
+
+def test_without_the_actor_there_is_nothing_to_say_about_it() -> None:
+    env = env_for(one_matters, 3, noise=0.02, total_timesteps=12)
+    summary = played(env, actor=False)
+    assert summary.policy_updates is None
+    assert summary.notes == ()
+
+
+def test_nothing_is_dreamt_where_nothing_can_be_predicted() -> None:
+    env = env_for(lambda configuration: 1000.0, 3, noise=0.05, total_timesteps=16)
+    summary = played(env)
+    assert summary.policy_updates == 0
+
+
+def test_too_few_trials_are_told_straight() -> None:
+    env = env_for(one_matters, 3, total_timesteps=FEWEST_TRIALS - 1)
+    summary = played(env)
+    assert summary.notes == (
+        "11 trials are too few to learn from (fewer than 12): first guesses, then one knob at a time",
+    )
+    first = tried(env)[0]
+    assert [name for name, value in first.items() if value != env.plan.default[name]] == ["demo.k0"]
+    assert max(one_matters(configuration) for configuration in tried(env)) > 1300
+
+
+def test_what_always_fails_is_soon_avoided() -> None:
+    def fails(configuration: Mapping[str, Value]) -> float | None:
+        return None if number(configuration, "demo.k1") > 300 else one_matters(configuration)
+
+    env = env_for(fails, 4, noise=0.02, total_timesteps=24)
+    played(env, actor=False)
+    assert sum(number(configuration, "demo.k1") > 300 for configuration in tried(env)[-10:]) <= 2
+
+
+def test_what_is_bad_is_rarely_tried_again() -> None:
+    def half_is_bad(configuration: Mapping[str, Value]) -> float:
+        return one_matters(configuration) * (0.5 if number(configuration, "demo.k1") > 400 else 1.0)
+
+    env = env_for(half_is_bad, 4, noise=0.02, total_timesteps=24)
+    played(env, actor=False)
+    assert sum(number(configuration, "demo.k1") > 400 for configuration in tried(env)[-10:]) <= 2
+
+
+def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
+    random = np.random.default_rng(0)
+    past = env_for(one_matters, 6, total_timesteps=1)
+    observations = []
+    for moment in range(30):
+        configuration = past.plan.decode(random.random(6).tolist())
+        gain = float(np.log(one_matters(configuration) / one_matters(past.plan.default)))
+        observations.append(Observation(configuration, gain, 30.0 * moment))
+    remembered = Remembered("20260101-000000-aaaa", 1.0, tuple(observations), why="the same machine")
+    env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
+    played(env, remembered=(remembered,))
+    assert np.mean([one_matters(configuration) for configuration in tried(env)[:4]]) > 1600
