@@ -28,6 +28,7 @@ from knobctl.events import (
     CandidateChosen,
     Event,
     MachineRestored,
+    MemoryRecalled,
     NoiseMeasured,
     Notice,
     PairMeasured,
@@ -211,7 +212,9 @@ def test_the_budget_is_used_up_and_never_exceeded(store: Store, n_steps: int, se
 
 
 def test_a_policy_that_never_learned_is_named(store: Store) -> None:
-    played = play(store, simulated_target(), plan("postgresql", n_steps=2048), Settings(seed=1, budget=6))
+    played = play(
+        store, simulated_target(), plan("postgresql", n_steps=2048), Settings(searcher="ppo", seed=1, budget=6)
+    )
     note = (
         "PPO could not make a single update in 6 trials: one update needs n_steps = 2048. Every configuration was "
         "drawn from the untrained policy."
@@ -292,13 +295,13 @@ def test_the_session_can_be_read_back(store: Store) -> None:
     assert record.result == played.result
     assert store.trials(record.id) == played.trials
     stored = [event for event in store.events(record.id) if not isinstance(event, TrialStarted)]
-    saved = (SessionStarted, PhaseStarted, NoiseMeasured, CandidateChosen, MachineRestored, Notice)
+    saved = (SessionStarted, PhaseStarted, NoiseMeasured, MemoryRecalled, CandidateChosen, MachineRestored, Notice)
     assert stored == [event for event in played.events if isinstance(event, saved)]
 
 
 def test_the_same_seed_gives_the_same_result(store: Store) -> None:
     def once(seed: int) -> dict[str, Any]:
-        settings = Settings(seed=seed, budget=10)
+        settings = Settings(searcher="tpe", seed=seed, budget=10, memory=False)
         return play(store, simulated_target(seed=9), plan("postgresql"), settings).result.to_dict()
 
     first, second, other = once(4), once(4), once(5)
@@ -642,11 +645,11 @@ def test_the_estimate_is_never_exceeded_and_is_capped_by_the_time(store: Store) 
     target = simulated_target("null", seed=2)
     safe = pipeline.validate(plan("null", total_timesteps=20), target, Consent())
     runs, seconds = pipeline.estimate(safe, Settings(pairs=12))
-    assert runs == (1 + 5 + 1) + (20 + 2) + 3 * 4 + 24
+    assert runs == (1 + 5 + 1) + (20 + 2) + 8 * 4 + 24
     assert seconds == runs * (3 + 1), "sysbench --time=3, and a second around it"
     assert pipeline.estimate(safe, Settings(pairs=12, seconds=60.0)) == (runs, 60.0)
-    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == (1 + 5 + 1) + (8 + 1) + 3 * 4 + 10
-    assert pipeline.estimate(safe, Settings(budget=6))[0] == (1 + 5) + 6 + 3 * 4 + 40, "no probe, and the noise decides"
+    assert pipeline.estimate(safe, Settings(pairs=5, budget=8))[0] == (1 + 5 + 1) + (8 + 1) + 8 * 4 + 10
+    assert pipeline.estimate(safe, Settings(budget=6))[0] == (1 + 5) + 6 + 8 * 4 + 40, "no probe, and the noise decides"
     result = pipeline.execute(safe, target, store, lambda event: None, Settings(searcher="random", seed=2, pairs=12))
     assert result.trials <= runs
 

@@ -37,7 +37,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_plan_of_five_keys_runs(tmp_path: Path, state: Path) -> None:
     result = run_rl_optimization(
-        plan_file(tmp_path, FIVE_KEYS), target=simulated_target(seed=1), settings=Settings(seed=1)
+        plan_file(tmp_path, FIVE_KEYS), target=simulated_target(seed=1), settings=Settings(searcher="ppo", seed=1)
     )
     assert set(result) >= SEVEN_KEYS
     assert result["success"] and result["restored"] and result["simulated"]

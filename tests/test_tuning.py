@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -61,12 +63,13 @@ def runoffs(
     for seed in seeds:
         rehearsal = Rehearsal(score, 4, noise=noise, seed=seed)
         rehearsal.tuning.prepare()
-        sd = rehearsal.tuning.preflight().upper_sd
+        noise_found = rehearsal.tuning.preflight()
+        margin = math.log1p(noise_found.margin_percent / 100.0)
         chosen = rehearsal.tuning.search("random").configuration
         trials = rehearsal.trials("run-off")
         if not trials:
             continue
-        whole, of_whole = dict(trials[1].configuration), list[float]()
+        whole, scores = dict(trials[1].configuration), defaultdict[str, list[float]](list)
         rounds = [trials[number : number + 4] for number in range(0, len(trials), 4)]
         assert 1 <= len(rounds) <= RUNOFF_ROUNDS
         assert rehearsal.phases()["run-off"].runs == 2 * RUNOFF_RUNS == len(rounds[-1])
@@ -74,9 +77,12 @@ def runoffs(
             small = dict(part[0].configuration)
             assert [dict(trial.configuration) for trial in part] == [small, whole, whole, small]
             assert small.items() < whole.items()
-            of_whole += [trial.score or 0.0 for trial in part[1:3]]
-            lost = loses([part[0].score or 0.0, part[3].score or 0.0], of_whole, "maximize", sd)
-            assert lost or (part is rounds[-1] and chosen == small)
+            for trial in part:
+                scores[str(dict(trial.configuration))].append(trial.score or 0.0)
+            last = len(rounds) == RUNOFF_ROUNDS and part is rounds[-1]
+            both = scores[str(small)], scores[str(whole)]
+            lost = loses(*both, "maximize", noise_found.upper_sd, margin, decide=last)
+            assert (lost is False) == (chosen == small and part is rounds[-1])
         assert rehearsal.phases()["run-off"].text == f"{len(small)} of {len(whole)} changes, or all of them?"
         assert chosen in (whole, small)
         found.append((dict(trials[0].configuration), whole, chosen))
@@ -133,7 +139,7 @@ def test_the_estimate_counts_every_run() -> None:
     target = simulated_target()
     safe = SafetyValidator(target.catalogue, target.facts(), target.probe()).validate(plan("postgresql"))
     runs, seconds = Tuning.estimate(safe, budget=24, pairs=12)
-    assert runs == (1 + 5 + 1) + (24 + 3) + 3 * 4 + 24
+    assert runs == (1 + 5 + 1) + (24 + 3) + 8 * 4 + 24
     assert seconds == runs * (5 + 1), "pgbench -T 5, and a second around it"
 
 

@@ -195,6 +195,20 @@ class NoiseMeasured(Event):
 
 
 @dataclass(frozen=True)
+class MemoryRecalled(Event):
+    """The search begins with what earlier sessions of a similar kind have left; nothing where there are none.
+
+    Attributes:
+        sessions: Their keys, the nearest first. A session that is cut off and goes on remembers these again.
+        why: Why each of them counts as similar, one sentence for people.
+    """
+
+    kind: ClassVar[str] = "memory-recalled"
+    sessions: tuple[str, ...] = ()
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class CandidateChosen(Event):
     """The search is over. ``claimed_percent`` is what the search alone would have claimed."""
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "status": ("knobctl.commands.manage", "What is applied, does it still hold, how the last run ended."),
     "sessions": ("knobctl.commands.manage", "List the recorded sessions."),
     "report": ("knobctl.commands.manage", "Show the result of a session."),
+    "memory": ("knobctl.commands.memory", "What earlier sessions left for later ones: list, carry elsewhere, forget."),
     "knobs": ("knobctl.commands.look", "List the kernel knobs, or explain one."),
     "workloads": ("knobctl.commands.look", "List what can be tuned for, and the benchmarks that are understood."),
     "chat": ("knobctl.commands.chat", "Talk: say what should be fast, ask why, make it permanent."),

@@ -10,6 +10,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from knobctl.env import refuse_other_defaults
 from knobctl.errors import (
@@ -24,6 +25,7 @@ from knobctl.events import (
     Event,
     EventSink,
     MachineRestored,
+    MemoryRecalled,
     NoiseMeasured,
     PhaseStarted,
     SessionEnded,
@@ -33,24 +35,30 @@ from knobctl.events import (
 )
 from knobctl.knobs import Value
 from knobctl.measure import Noise
+from knobctl.memory import fingerprint_of_run, recall, require
 from knobctl.plan import TuningPlan
 from knobctl.safety import Consent, SafePlan, SafetyValidator
+from knobctl.search.registry import Options
+from knobctl.search.remembered import Remembered
 from knobctl.settings import Settings, require_the_same, settings_document, settings_of
 from knobctl.stats import percent
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
+from knobctl.strategist.tuned_profiles import fitting, with_profiles
 from knobctl.target import RestoreReport, Target, tuners
 from knobctl.tuning import Found, Tuning
 
 
 def propose(request: TuningRequest, target: Target, strategist: Strategist) -> Proposal:
-    """Words to plan. Looks at the machine and changes nothing.
+    """Words to plan, with what TuneD's profiles on the machine would set as suggestions. Changes nothing.
 
     Raises:
         RequestNotUnderstood: The words do not say which workload is meant.
         UsageError: An option cannot be satisfied.
     """
-    return strategist.propose(request, target.facts(), target.probe(), target.catalogue)
+    facts, states = target.facts(), target.probe()
+    proposal = strategist.propose(request, facts, states, target.catalogue)
+    return with_profiles(proposal, target.profiles(fitting(proposal, facts)), states, target.catalogue)
 
 
 def validate(plan: TuningPlan, target: Target, consent: Consent) -> SafePlan:
@@ -99,8 +107,9 @@ def execute(
 def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, emit: EventSink) -> Result:
     """Goes on with a session that was cut off, from its last complete trial, with the settings that it had.
 
-    The session is played again from its start: the same seed and the same scores lead to the same decisions, so that
-    what is recorded need not be measured, and the rest becomes what it would have been.
+    The session is played again from its start: the same seed, the same scores and the same memories lead to the same
+    decisions, so that what is recorded need not be measured, and the rest becomes what it would have been. What its
+    last run left behind on the machine has faded by then, on a simulated machine with carry-over too.
 
     Args:
         record: The session.
@@ -110,12 +119,14 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
         emit: A further reader of the events.
 
     Raises:
-        UsageError: It is finished, or cannot go on here: another target, another version, other values found.
+        UsageError: It is finished, or cannot go on here: another target, another version, other values found, or what
+            it remembered when it began is gone.
         Busy: It is running.
         KnobctlError: As :func:`execute`.
     """
     settings, candidate = settings_of(record)
     require_the_same(record, plan, target)
+    require(store, _began_with(store, record.id) or ())
     origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id))
     return _run(plan, target, store, emit, settings, origin)
 
@@ -263,12 +274,13 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         try:
             refuse_other_defaults(plan, target)
             if recorded:
-                target.resume(sum(trial.seconds > 0 for trial in recorded), recorded[-1].ended)
+                target.resume(sum(map(_ran, recorded)), recorded[-1].ended)
             tuning.prepare()
             noise = tuning.preflight(candidate)
             tell(_noise_event(noise, tuning.run_seconds))
             if candidate is None:
-                found = tuning.search(settings.searcher)
+                remembered = _remember(plan, target, store, session, tell) if settings.memory else ()
+                found = tuning.search(settings.searcher, _options(settings, remembered))
                 tell(CandidateChosen(found.configuration, found.claimed_percent, found.policy_updates))
             else:
                 found = Found(candidate)
@@ -298,6 +310,34 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
     tell(SessionEnded(result.to_dict()))
     store.check()
     return result
+
+
+def _remember(plan: SafePlan, target: Target, store: Store, session: str, tell: EventSink) -> tuple[Remembered, ...]:
+    """What earlier sessions have left for this one; what it began with, when it was cut off and goes on.
+
+    Raises:
+        StoreError: The record cannot be read.
+    """
+    store.check()
+    here = fingerprint_of_run(plan, target, store.trials(session))
+    remembered = recall(store, plan.space, plan.default, here, _began_with(store, session))
+    tell(MemoryRecalled(tuple(past.session for past in remembered), tuple(past.why for past in remembered)))
+    return remembered
+
+
+def _began_with(store: Store, session: str) -> tuple[str, ...] | None:
+    """Keys of the sessions that this one has remembered; None when it has not come so far."""
+    return next((event.sessions for event in store.events(session) if isinstance(event, MemoryRecalled)), None)
+
+
+def _ran(trial: Trial) -> bool:
+    """Whether the benchmark was started. One that a guard ended may have taken no time; its reset came before it."""
+    return trial.seconds > 0 or trial.ended > trial.started
+
+
+def _options(settings: Settings, remembered: Sequence[Remembered]) -> Options:
+    log = None if settings.tensorboard is None else Path(settings.tensorboard)
+    return Options(remembered=tuple(remembered), actor=settings.actor, log=log)
 
 
 def _noise_event(noise: Noise, run_seconds: float) -> NoiseMeasured:

@@ -29,6 +29,9 @@ class Settings:
         lengthen: Make runs longer when the noise asks for it; the command's own duration is left alone otherwise.
         cut_short: End runs of the search early that are bad beyond doubt.
         run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
+        actor: Whether PPO takes part in ``sappo``.
+        tensorboard: A folder for a log of how the policy learns; None for no log.
+        memory: Begin with what earlier sessions of a similar kind have left.
     """
 
     searcher: str = DEFAULT
@@ -40,6 +43,9 @@ class Settings:
     lengthen: bool = False
     cut_short: bool = True
     run_timeout: float | None = None
+    actor: bool = True
+    tensorboard: str | None = None
+    memory: bool = True
 
 
 def settings_document(settings: Settings, plan: SafePlan, candidate: Mapping[str, Value] | None) -> dict[str, Any]:
@@ -53,6 +59,7 @@ def settings_document(settings: Settings, plan: SafePlan, candidate: Mapping[str
     return {
         "given": asdict(settings),
         "found": {tuned.knob.name: tuned.found for tuned in plan.knobs},
+        "fixed": dict(plan.fixed),
         "candidate": None if candidate is None else dict(candidate),
     }
 
@@ -64,7 +71,8 @@ def settings_of(record: SessionRecord) -> tuple[Settings, Mapping[str, Value] | 
         UsageError: The record does not hold them.
     """
     try:
-        given = Settings(**record.settings["given"])
+        # What was begun before there was a memory remembers nothing.
+        given = Settings(**{"memory": False, **record.settings["given"]})
         candidate = record.settings["candidate"]
     except (KeyError, TypeError):
         raise UsageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,21 @@ def test_what_makes_no_sense_is_a_usage_error() -> None:
         named_surface("nothing")
     with pytest.raises(UsageError, match="there is no sweep 'nothing'"):
         named_surface("sweep:nothing")
+
+
+def test_a_session_leaves_something_and_a_later_one_begins_with_it() -> None:
+    first = run_session(SURFACES["file-write"], "quiet", "random", 8, 1, pairs=5)
+    assert first.leaves is not None
+    assert "leaves" not in first.to_dict()
+    assert first.result.best_config
+    other = replace(SURFACES["file-write"], name="somebody-elses")
+    second = run_session(other, "quiet", "random", 1, 2, pairs=5, memory=[first, first])
+    tried = [trial.configuration for trial in second.trials if trial.kind == "suggestion"]
+    assert tried == [first.result.best_config], "also on a surface of another name, and each recommendation once"
+    alone = run_session(other, "quiet", "random", 1, 2, pairs=5)
+    assert [trial.kind for trial in alone.trials].count("suggestion") == 0
+
+
+def test_a_session_without_a_search_leaves_nothing() -> None:
+    verified = run_session(SURFACES["file-write"], "quiet", "none", 1, 1, pairs=5, candidate={"vm.dirty_ratio": 30})
+    assert verified.leaves is None

@@ -11,9 +11,18 @@ from xml.etree import ElementTree
 import pytest
 
 from knobctl.errors import StoreError
-from knobctl.lab import study_cutting, study_effects, study_minimal, study_null
+from knobctl.lab import study_cutting, study_effects, study_minimal, study_null, study_suggestions
 from knobctl.lab.studies import SEED, STUDIES, missing, play_all
-from knobctl.lab.study_case import SHAPES, Case, Played, gains, play, random_configuration, surface_of
+from knobctl.lab.study_case import (
+    SHAPES,
+    Case,
+    Played,
+    gains,
+    play,
+    random_configuration,
+    suggestions_of,
+    surface_of,
+)
 from knobctl.lab.study_figures import Average, Findings, Session, Share
 from knobctl.lab.study_file import StudyRecord, read_studies, write_studies
 from knobctl.lab.study_page import page, plot_of, plot_path, write_page
@@ -87,7 +96,8 @@ def test_gains_are_spread_evenly_whatever_their_number() -> None:
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_study_plays_so_many_of_each_part_and_no_case_twice(name: str) -> None:
     cases = STUDIES[name].cases(12, ("quiet", "vm"), SEED)
-    assert len(cases) == len(set(cases)) == 12 * 2 * (1 if name == "minimal" else 2)
+    each = {"minimal": 1, "suggestions": 4}.get(name, 2)
+    assert len(cases) == len(set(cases)) == 12 * 2 * each
     assert {one.noise for one in cases} == {"quiet", "vm"}
     assert min(one.seed for one in cases) == SEED
     assert all(surface_of(one).axes for one in cases)
@@ -212,6 +222,54 @@ def test_cutting_compares_the_same_sessions(seconds: float, true: float | None, 
     assert met(findings) == kept
     assert words(findings, "The same")[0]["search time saved"].startswith(f"{100 - seconds / 10:+.1f} % (")
     assert study_cutting.pairs_of(sessions[:1]) == []
+
+
+def told(task: str, true: float | None, ended: str = "IMPROVED", **more: object) -> list[Session]:
+    alone = case(family="few")
+    played = Played("IMPROVED", true=20.0, optimum=25.0, changes=1)
+    return [(alone, played), (replace(alone, task=task), replace(played, true=true, ended=ended, **more))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("task", "true", "kept"),
+    [
+        ("good", 22.0, True), ("good", 20.0, False), ("bad", 19.9, True), ("bad", 19.0, False), ("bad", None, False),
+        ("crowd", 18.5, True), ("crowd", 17.0, False),
+    ],
+)  # fmt: skip
+def test_suggestions_are_compared_with_the_same_session_without(task: str, true: float | None, kept: bool) -> None:
+    findings = study_suggestions.findings(told(task, true))
+    assert dict(zip(study_suggestions.TASKS, met(findings), strict=True)) == {
+        name: kept if name == task else None for name in study_suggestions.TASKS
+    }
+    (row,) = [row for row in words(findings, "The same sessions") if row["pairs"] == "1"]
+    share = 100 * (log_effect(true or 0.0) - log_effect(20.0)) / log_effect(25.0)
+    assert row["in percent of the possible"].startswith(f"{share:+.1f} % (")
+    assert row["same verdict"] == str(Share(1, 1))
+
+
+def test_a_session_that_a_suggestion_ended_counts_and_one_that_never_began_does_not() -> None:
+    ended = told("bad", 0.0, "SafetyStop", optimum=0.0)
+    (pair,) = study_suggestions.pairs_of(ended, "bad", "quiet")
+    assert pair.gained_share == pytest.approx(-100 * log_effect(20.0) / log_effect(25.0))
+    assert not pair.agrees
+    assert study_suggestions.pairs_of(told("bad", 0.0, "PreflightRefused"), "bad", "quiet") == []
+
+
+def test_bad_suggestions_are_bad_and_good_ones_are_good() -> None:
+    for family in study_suggestions.FAMILIES:
+        surface = surface_of(case(family=family, seed=4))
+        good, bad, crowd = (suggestions_of(surface, task, 4) for task in study_suggestions.TASKS)
+        best = surface.optimum()[1]
+        assert best >= surface.gain(good[0]) > best / 5
+        assert all(surface.gain(each) < 0.0 for each in (*bad, *crowd))
+        assert (len(bad), len(crowd), len({tuple(each.values()) for each in crowd})) == (1, 10, 10)
+    assert suggestions_of(surface, "search", 4) == suggestions_of(surface, "random", 4) == []
+
+
+def test_suggestions_of_a_case_are_played() -> None:
+    one = case(family="single", searcher="random")
+    assert play(replace(one, task="bad")) != play(one)
 
 
 # --- the file and the page

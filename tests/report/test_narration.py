@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from knobctl.events import Notice, SessionStarted, StrategistStep
+from knobctl.events import MemoryRecalled, Notice, SessionStarted, StrategistStep
 from knobctl.report.narration import NORMAL, QUIET, VERBOSE, Line, Narrator
 
 FAILED = StrategistStep("failed", "no reply\nin 60 s \x1b[31m")
@@ -54,3 +54,20 @@ def test_whoever_waits_for_a_model_sees_that_something_happens() -> None:
     ]
     for step in ("request", "thought", "observation", "answer", "user", "reply"):
         assert narrator.lines(StrategistStep(step, "words")) == []
+
+
+def test_who_is_remembered_is_said_in_one_line_and_nobody_in_none() -> None:
+    narrator = Narrator(NORMAL)
+    assert narrator.lines(MemoryRecalled(("20261120-1",), ("pgbench, same machine",))) == [
+        Line("  remembered: 1 similar session, 20261120-1 (pgbench, same machine)")
+    ]
+    three = MemoryRecalled(
+        ("20261120-1", "b", "c"), ("pgbench, another machine; cores 8 there, 4\x1b[31m here", "", "")
+    )
+    assert narrator.lines(three) == [
+        Line(
+            "  remembered: 3 similar sessions, the nearest 20261120-1 (pgbench, another machine; cores 8 there, 4 here)"
+        )
+    ]
+    assert narrator.lines(MemoryRecalled()) == []
+    assert Narrator(QUIET).lines(three) == []

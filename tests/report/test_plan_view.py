@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from knobctl.plan import plan_from
 from knobctl.report.plan_view import describe_plan
-from knobctl.safety import SafePlan
+from knobctl.safety import SafePlan, SafetyValidator
+from knobctl.target.simulated import FACTS
 
 
 def test_everything_that_will_happen_is_there(safe_plan: SafePlan) -> None:
@@ -31,6 +35,31 @@ def test_everything_that_will_happen_is_there(safe_plan: SafePlan) -> None:
     assert "  - thp.shmem_enabled: absent on this machine" in lines
     assert "  - say `read-only` for select-only queries" in lines
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("budget", "title"),
+    [
+        (24, "First guesses:"),
+        (12, "First guesses:"),
+        (11, "First guesses; the first 2 of them are tried:"),
+        (4, "First guesses; the first of them is tried:"),
+    ],
+)
+def test_guesses_that_have_no_place_in_the_budget_are_announced(budget: int, title: str) -> None:
+    guesses = [{"configuration": {"vm.dirty_ratio": value}, "reason": f"TuneD's {value}"} for value in (30, 40, 50)]
+    document = {
+        "workload_name": "PostgreSQL OLTP",
+        "reward_metric": "transactions_per_second",
+        "benchmark_command": "pgbench -c 50 -j 4 -T 30 testdb",
+        "action_space": [{"param": "vm.dirty_ratio", "min": 15, "max": 80}],
+        "state_space": [],
+        "training_config": {"total_timesteps": budget},
+        "suggestions": guesses,
+    }
+    lines = describe_plan(SafetyValidator(facts=FACTS).validate(plan_from(document))).splitlines()
+    assert title in lines
+    assert lines[lines.index(title) + 1] == "  - vm.dirty_ratio=30 (TuneD's 30)"
 
 
 def test_what_is_not_known_is_not_said(safe_plan: SafePlan) -> None:

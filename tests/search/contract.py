@@ -110,9 +110,9 @@ class SearcherContract:
         assert env.played == 1
 
     def test_suggestions_are_played_first_and_known_to_it(self) -> None:
-        env = env_for(bell, total_timesteps=5)
+        env = env_for(bell, total_timesteps=8)
         suggestions = [SafeSuggestion({"demo.k0": 700}), SafeSuggestion({"demo.k0": 600})]
         run_search(env, make_searcher(self.name, env.plan.plan.training_config), suggestions)
         tried = [trial for trial in env.bench.trials if trial.kind != "baseline"]
-        assert [trial.kind for trial in tried] == ["suggestion", "suggestion", "search", "search", "search"]
+        assert [trial.kind for trial in tried] == ["suggestion"] * 2 + ["search"] * 6
         assert [trial.configuration["demo.k0"] for trial in tried[:2]] == [700, 600]

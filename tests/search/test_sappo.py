@@ -12,6 +12,7 @@ from knobctl.env import OSTuningEnv
 from knobctl.knobs import Value
 from knobctl.search.base import SearchSummary
 from knobctl.search.model import Observation
+from knobctl.search.registry import make_searcher
 from knobctl.search.remembered import Remembered
 from knobctl.search.sappo import FEWEST_TRIALS, SAPPOSearcher
 from knobctl.search.session import run_search
@@ -109,3 +110,11 @@ def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
     env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
     played(env, remembered=(remembered,))
     assert np.mean([one_matters(configuration) for configuration in tried(env)[:4]]) > 1600
+
+
+def test_settings_of_the_plan_that_it_does_not_use_are_named() -> None:
+    env = env_for(one_matters, 1, total_timesteps=2, n_steps=4)
+    searcher = make_searcher("sappo", env.plan.plan.training_config)
+    assert (
+        "sappo has settings of its own: n_steps of the plan are for --searcher ppo" in run_search(env, searcher).notes
+    )

@@ -126,11 +126,25 @@ class TestWhatIsLeftOut:
     def test_the_playbooks_suggestions_come_after_the_models(self) -> None:
         suggestions = repair({**ONE, "suggestions": [{"vm.dirty_ratio": 60}]}, brief_of()).plan.suggestions
         assert [dict(each.configuration) for each in suggestions] == [{"vm.dirty_ratio": 60}, {"vm.dirty_ratio": 40}]
+        assert suggestions[0].reason == "The model's own."
+        assert suggestions[1].reason.startswith("Playbook postgresql-write: No reordering")
 
-    def test_no_more_than_five_suggestions_of_a_model(self) -> None:
+    def test_a_reason_says_that_it_is_the_models(self) -> None:
+        said = [{"configuration": {"vm.dirty_ratio": 60}, "reason": "Playbook x:\nbursts \x1b[31mof writes"}]
+        suggestions = repair({**ONE, "suggestions": said}, brief_of()).plan.suggestions
+        assert suggestions[0].reason == "The model: “Playbook x: bursts of writes”"
+
+    def test_what_model_and_playbook_both_suggest_has_both_reasons(self) -> None:
+        brief = brief_of()
+        plan = repair({**ONE, "suggestions": [{"vm.dirty_ratio": 40}]}, brief).plan
+        (both,) = SafetyValidator(brief.catalogue, brief.facts, brief.states).validate(plan).suggestions
+        assert both.configuration == {"vm.dirty_ratio": 40}
+        assert both.reason.startswith("The model's own. Playbook postgresql-write: ")
+
+    def test_no_more_than_three_suggestions_of_a_model(self) -> None:
         many = [{"configuration": {"vm.dirty_ratio": value}, "reason": "x"} for value in range(30, 50)]
         suggestions = repair({**ONE, "suggestions": many}, brief_of()).plan.suggestions
-        assert [each.configuration["vm.dirty_ratio"] for each in suggestions] == [30, 31, 32, 33, 34, 40]
+        assert [each.configuration["vm.dirty_ratio"] for each in suggestions] == [30, 31, 32, 40]
 
     def test_suggestions_with_names_of_their_own(self) -> None:
         named = {"careful": {"vm.dirty_ratio": 10}, "bold": {"configuration": {"vm.dirty_ratio": 70}}}

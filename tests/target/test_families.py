@@ -10,7 +10,7 @@ import pytest
 from knobctl.errors import UsageError
 from knobctl.knobs import Value
 from knobctl.knobs.files import catalogue
-from knobctl.target.families import FAMILIES, KINDS, OPTIMUM_GAINS, draw, family_by_name
+from knobctl.target.families import FAMILIES, KINDS, OPTIMUM_GAINS, draw, family_by_name, wide
 from knobctl.target.simulated import FACTS
 from knobctl.target.synthetic import Axis, Choice, Cliff, Interaction, Peak, Special, SyntheticSurface
 
@@ -83,12 +83,54 @@ def active(surface: SyntheticSurface) -> int:
 
 @pytest.mark.parametrize(("family", "matter", "knobs"), [
     ("null", 0, 8), ("single", 1, 8), ("few", 2, 10), ("many", 8, 10), ("interaction", 3, 8), ("cliff", 2, 8),
-    ("special", 2, 8), ("crash", 2, 8), ("carry-over", 2, 8), ("wounded", 2, 6),
+    ("special", 2, 8), ("crash", 2, 8), ("carry-over", 2, 8), ("wounded", 2, 6), ("wide", 3, 24),
 ])  # fmt: skip
 def test_as_many_knobs_matter_as_the_family_says(family: str, matter: int, knobs: int) -> None:
     for seed in SEEDS:
         surface = family_by_name(f"{family}:{seed}")
         assert (active(surface), len(surface.axes)) == (matter, knobs)
+
+
+def test_a_mixed_family_has_machines_of_every_size_and_every_kind() -> None:
+    surfaces = [family_by_name(f"mixed:{seed}") for seed in range(40)]
+    assert {active(surface) for surface in surfaces} == {2, 3, 4, 5}
+    sizes = {len(surface.axes) for surface in surfaces}
+    assert min(sizes) == 6 and max(sizes) == 24 and len(sizes) > 12
+    assert {len(surface.interactions) for surface in surfaces} == {0, 1}
+    axes = [axis for surface in surfaces for axis in surface.axes]
+    assert {type(axis.effect).__name__ for axis in axes} == {
+        "Peak", "Rise", "Cliff", "Choice", "Special", "NoneType",
+    }  # fmt: skip
+    assert any(axis.fails for axis in axes)
+    assert any(isinstance(value, str) for axis in axes for value in axis.values)
+
+
+def test_of_several_words_one_is_best_and_one_as_bad() -> None:
+    surface = draw(3, knobs=4, active=1, optimum_gain=0.25, kinds=("word",))
+    (axis,) = [axis for axis in surface.axes if axis.effect is not None]
+    gains = sorted(surface.gain({axis.param: value}) for value in axis.values)
+    assert gains == [pytest.approx(-math.log(1.25)), 0.0, 0.0, pytest.approx(math.log(1.25))]
+    assert surface.optimum()[0].keys() == {axis.param}
+
+
+@pytest.mark.parametrize("knobs", [3, 24, 25, 48])
+def test_a_wide_machine_has_as_many_knobs_as_its_name_says(knobs: int) -> None:
+    surface = family_by_name(f"wide:7:{knobs}")
+    assert (surface.name, len(surface.default()), active(surface)) == (f"family:wide:7:{knobs}", knobs, 3)
+    assert wide(7, knobs) == surface
+
+
+@pytest.mark.parametrize("name", ["wide:7:", "wide:7:x", "wide::9", "few:1:9", "wide:1:9:9"])
+def test_what_is_no_seed_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is no seed of a family"):
+        family_by_name(name)
+
+
+@pytest.mark.parametrize(("name", "message"), [("wide:1:49", "3 active of 49 knobs"), ("wide:1:2", "3 active of 2")])
+def test_there_are_so_many_knobs_and_no_more(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as caught:
+        family_by_name(name)
+    assert caught.value.hint == "There are up to 48 knobs to draw from."
 
 
 def test_one_step_beyond_the_best_value_is_a_cliff() -> None:

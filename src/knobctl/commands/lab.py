@@ -9,7 +9,9 @@ import click
 
 from knobctl.commands import options
 from knobctl.commands.edge import answer, guarded, put
+from knobctl.commands.lab_compare import compare_command
 from knobctl.commands.lab_record import record_command, sweep_command
+from knobctl.commands.lab_scaling import scaling_command
 from knobctl.commands.lab_study import study_command
 from knobctl.lab import FAMILIES, LabSession, named_surface, run_session
 from knobctl.lab.sweep import shipped_sweeps
@@ -32,6 +34,8 @@ def lab_command() -> None:
 lab_command.add_command(record_command)
 lab_command.add_command(sweep_command)
 lab_command.add_command(study_command)
+lab_command.add_command(compare_command)
+lab_command.add_command(scaling_command)
 
 
 @lab_command.command("surfaces")

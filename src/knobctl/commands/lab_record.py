@@ -116,6 +116,7 @@ def sweep_command(name: str | None, as_json: bool) -> int:
         names = shipped_sweeps()
         if as_json:
             put({"sweeps": list(names)})
+            return 0
         for each in names:
             answer(each)
         if not names:

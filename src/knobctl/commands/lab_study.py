@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from knobctl.lab.study_figures import Findings
     from knobctl.lab.study_file import StudyRecord
 
-NAMES = ("null", "effects", "minimal", "cutting")
+NAMES = ("null", "effects", "minimal", "cutting", "suggestions")
 ALL = "all"
 
 _SAVE_SECONDS = 20.0
@@ -58,11 +58,12 @@ def study_command(name: str, as_json: bool, **given: Any) -> int:
     """Find out whether the numbers of knobctl can be trusted.
 
     \b
-    null      how often a gain is claimed where there is none
-    effects   whether the interval holds the truth, and a real gain is proven
-    minimal   whether the change is small, and what making it small costs
-    cutting   what cutting bad runs short saves, and what it costs
-    all       one after the other
+    null         how often a gain is claimed where there is none
+    effects      whether the interval holds the truth, and a real gain is proven
+    minimal      whether the change is small, and what making it small costs
+    cutting      what cutting bad runs short saves, and what it costs
+    suggestions  what a good suggestion gives, and what a bad one costs
+    all          one after the other
 
     Sessions are played on simulated machines, in virtual time. A whole study takes some minutes of processor time.
     """
@@ -82,9 +83,10 @@ def study_command(name: str, as_json: bool, **given: Any) -> int:
 
         record = _play(one, given, _start(one, given, studies.get(one)), save)
         findings = _findings(one, record)
-        reported[one] = _document(findings)
+        reported[one] = findings_document(findings)
         if not as_json:
-            _show(one, findings)
+            answer(f"SIMULATED study {one}: {_title(one)}")
+            show_findings(findings)
     if page:
         from knobctl.lab.study_page import write_page
 
@@ -151,7 +153,8 @@ def _findings(name: str, record: StudyRecord) -> Findings:
     return STUDIES[name].findings(list(record.sessions.items()))
 
 
-def _document(findings: Findings) -> dict[str, Any]:
+def findings_document(findings: Findings) -> dict[str, Any]:
+    """Checks and tables in plain JSON types."""
     return {
         "checks": [{"promise": one.promise, "found": one.found, "met": one.met} for one in findings.checks],
         "tables": [
@@ -161,10 +164,14 @@ def _document(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _show(name: str, findings: Findings) -> None:
+def _title(name: str) -> str:
     from knobctl.lab.studies import STUDIES
 
-    answer(f"SIMULATED study {name}: {STUDIES[name].title}")
+    return STUDIES[name].title
+
+
+def show_findings(findings: Findings) -> None:
+    """Tables, then checks, on standard output."""
     for table in findings.tables:
         answer(f"\n{table.title}")
         rows = [table.heads, *table.rows]

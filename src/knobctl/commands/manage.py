@@ -145,10 +145,25 @@ def status_command(as_json: bool) -> int:
 
 @click.command("sessions")
 @click.option("-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--similar",
+    is_flag=False,
+    flag_value="last",
+    metavar="[PLAN.json | SESSION]",
+    help="Show what a new session with this plan would remember, and why; with the last one's when left out.",
+)
+@click.option("--target", "target_name", metavar="TARGET", help="With --similar: where it would run.")
+@options.workdir
 @options.as_json
 @guarded
-def sessions_command(limit: int, as_json: bool) -> int:
-    """List the recorded sessions, newest first."""
+def sessions_command(limit: int, similar: str | None, target_name: str | None, workdir: str, as_json: bool) -> int:
+    """List the recorded sessions, newest first. With --similar, those that a new session would begin with."""
+    if similar is not None:
+        from knobctl.commands.memory import show_similar
+
+        return show_similar(similar, target_name, workdir, as_json=as_json)
+    if target_name is not None:
+        raise UsageError("--target is about --similar", "Add it, or leave --target out.")
     with Store() as store:
         records = store.sessions(limit)
     if as_json:

@@ -18,7 +18,7 @@ _SPAN = re.compile(rf"(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?:in)?)? ?(?:{_NUMBER}s)?",
 _PLAIN = re.compile(_NUMBER)
 _SECONDS = (3600.0, 60.0, 1.0)
 STRATEGISTS = ("auto", "playbook", "llm")
-SEARCHERS = ("ppo", "tpe", "gp", "cmaes", "random")
+SEARCHERS = ("sappo", "ppo", "tpe", "gp", "cmaes", "random", "one-at-a-time")
 
 
 class Duration(click.ParamType[float]):
@@ -66,14 +66,20 @@ workdir = click.option(
 )  # fmt: skip
 quiet = click.option("-q", "--quiet", is_flag=True, help="Only the result.")
 verbose = click.option("-v", "--verbose", count=True, help="More about every trial.")
+no_memory = click.option(
+    "--no-memory", is_flag=True, help="Begin with nothing that earlier sessions of a similar kind have left."
+)
 seed = click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Makes a run repeatable.")
 
 measuring = options(
     click.option("--budget", type=click.IntRange(1, 100_000), metavar="N",
                  help="Trials of the search; preflight and verification come on top."),
     click.option("--time-budget", type=Duration(), metavar="TIME", help="For everything together: 90s, 10m, 1h30m."),
-    click.option("--searcher", type=click.Choice(SEARCHERS), default="ppo", show_default=True,
+    click.option("--searcher", type=click.Choice(SEARCHERS), default=SEARCHERS[0], show_default=True,
                  help="Who searches."),
+    click.option("--no-actor", is_flag=True, help="sappo without PPO: the same machinery, to see what PPO adds."),
+    click.option("--tensorboard", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+                 help="Log how the policy learns, for TensorBoard."),
     click.option("--pairs", type=click.IntRange(5, 200), metavar="N",
                  help="Most pairs of the verification, 5 to 200; as many as the noise asks for when left out."),
     click.option("--timeout", "run_timeout", type=Duration(), metavar="TIME",

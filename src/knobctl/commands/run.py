@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from knobctl.target.text import clean
 @click.option("--resume", metavar="SESSION", help="Go on with a session that was cut off; `last` for the newest.")
 @options.benchmark
 @options.strategist
+@options.no_memory
 @options.execution
 @guarded
 def tune_command(request: str | None, resume: str | None, **given: Any) -> int:
@@ -105,6 +107,7 @@ def plan_command(request: str, output: Path | None, **given: Any) -> int:
 @click.argument("plan_file", type=click.Path(path_type=Path), metavar="PLAN.json")
 @click.option("--command", metavar="TEXT", help="Consent to the plan's own command, by typing exactly its text.")
 @click.option("--knobs", metavar="LIST", help="Tune just these of the plan's knobs; consent to those that need it.")
+@options.no_memory
 @options.execution
 @guarded
 def run_command(plan_file: Path, **given: Any) -> int:
@@ -178,8 +181,9 @@ def _verify_bundle(path: Path | None, session: str, given: dict[str, Any]) -> in
     return _present(result, given)
 
 
-_OF_THE_SESSION = ("budget", "time_budget", "searcher", "pairs", "run_timeout", "seed", "force", "target_name",
-                   "metric", "metric_pattern", "direction", "knobs", "strategist", "model")  # fmt: skip
+_OF_THE_SESSION = ("budget", "time_budget", "searcher", "no_actor", "tensorboard", "pairs", "run_timeout", "seed",
+                   "force", "target_name", "metric", "metric_pattern", "direction", "knobs", "strategist", "model",
+                   "no_memory")  # fmt: skip
 
 
 def _resume(session: str, given: dict[str, Any]) -> int:
@@ -348,7 +352,13 @@ def _validated(plan: TuningPlan, target: Target, consent: Consent, given: dict[s
 
 
 def settings_of(given: dict[str, Any]) -> Settings:
-    """How to run a plan, from the options of the command line."""
+    """How to run a plan, from the options of the command line.
+
+    Raises:
+        UsageError: A log was asked for that needs what is not installed.
+    """
+    if given["tensorboard"] is not None and find_spec("tensorboard") is None:
+        raise UsageError("TensorBoard is not installed", "Install it: pip install 'knobctl[tensorboard]'.")
     return Settings(
         searcher=given["searcher"],
         budget=given["budget"],
@@ -357,6 +367,9 @@ def settings_of(given: dict[str, Any]) -> Settings:
         seed=given["seed"],
         force=given["force"],
         run_timeout=given["run_timeout"],
+        actor=not given["no_actor"],
+        memory=not given.get("no_memory", False),
+        tensorboard=None if given["tensorboard"] is None else str(given["tensorboard"].absolute()),
     )
 
 

@@ -10,8 +10,9 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from knobctl.env.bench import SEARCH_KINDS
 from knobctl.errors import UsageError
 from knobctl.events import Event, Trial, TrialDone
 from knobctl.knobs import Value
+from knobctl.memory import Memory, memory_of, remember
 from knobctl.plan import TuningPlan, plan_from
 from knobctl.safety import Consent
 from knobctl.settings import Settings
@@ -33,6 +35,7 @@ OWN = "own"
 """In place of the name of a noise: the noise that the surface brings with it."""
 
 _COMMAND = "simulated-benchmark"
+_ORIGIN = "lab"
 _MEMORY = Path("/dev/shm")
 _DURING_SEARCH = (*SEARCH_KINDS, "control", "canary")
 
@@ -57,6 +60,7 @@ class LabSession:
         search_seconds: Virtual seconds of benchmark in the search, with its controls.
         cpu_seconds: Processor time that playing the session took.
         trials: Every run, in order.
+        leaves: What later sessions may remember; None when it searched nothing.
     """
 
     surface: str
@@ -73,10 +77,12 @@ class LabSession:
     search_seconds: float
     cpu_seconds: float
     trials: tuple[Trial, ...]
+    leaves: Memory | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types: everything but the trials, with the result document under ``result``."""
-        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("result", "trials")}
+        """Plain JSON types: everything but the trials and what it leaves, with the result document under ``result``."""
+        apart = ("result", "trials", "leaves")
+        own = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in apart}
         return {**own, "result": self.result.to_dict()}
 
 
@@ -93,6 +99,10 @@ def run_session(
     force: bool = True,
     cut_short: bool = True,
     candidate: Mapping[str, Value] | None = None,
+    training: Mapping[str, Any] | None = None,
+    actor: bool = True,
+    suggestions: Sequence[Mapping[str, Value]] = (),
+    memory: Sequence[LabSession] = (),
 ) -> LabSession:
     """Plays a whole session against a surface whose truth is known.
 
@@ -112,6 +122,11 @@ def run_session(
         force: Go on where the preflight would refuse.
         cut_short: End runs of the search early that are bad beyond doubt.
         candidate: Verify this, without a search; None to search.
+        training: Of PPO, as in a plan's ``training_config``; what a plan has by itself when None.
+        actor: Whether PPO takes part in ``sappo``.
+        suggestions: Configurations to try first, as in a plan.
+        memory: Earlier sessions, the oldest first, that this one may remember. All of them count as sessions of this
+            very machine, whatever their surface was: how alike two surfaces are is for the study to say.
 
     Raises:
         UsageError: The surface, the noise or the searcher makes no sense.
@@ -126,17 +141,20 @@ def run_session(
         if isinstance(event, TrialDone):
             trials.append(event.trial)
 
-    plan = plan_for(surface, budget)
+    plan = plan_for(surface, budget, training, suggestions)
     consent = Consent(_COMMAND, frozenset(action.param for action in plan.action_space))
     settings = Settings(searcher=searcher, budget=budget, seconds=seconds, seed=seed, force=force, cut_short=cut_short)
+    settings = replace(settings, actor=actor, memory=bool(memory))
     if pairs is not None:
         settings = replace(settings, pairs=pairs)
     safe = pipeline.validate(plan, target, consent)
     with _record() as folder, Store(Path(folder) / "lab.db") as store:
+        remember(store, _of_this_machine(memory, target.name), _ORIGIN)
         if candidate is None:
             result = pipeline.execute(safe, target, store, note, settings)
         else:
             result = pipeline.verify_candidate(candidate, "lab", safe, target, store, note, settings)
+        leaves = memory_of(store.session(result.session_id), trials)
     return LabSession(
         surface=target.name.partition(":")[2],
         noise=_name(noise),
@@ -152,10 +170,30 @@ def run_session(
         search_seconds=math.fsum(trial.seconds for trial in trials if trial.kind in _DURING_SEARCH),
         cpu_seconds=time.process_time() - began,
         trials=tuple(trials),
+        leaves=leaves,
     )
 
 
-def plan_for(surface: Surface, budget: int) -> TuningPlan:
+def _of_this_machine(sessions: Sequence[LabSession], target: str) -> list[Memory]:
+    """What they left, with keys and dates that are the same whenever the same sessions are remembered."""
+    left = [session.leaves for session in sessions if session.leaves is not None]
+    return [
+        replace(
+            each,
+            key=f"{_ORIGIN}-{number}",
+            created=datetime.fromtimestamp(number, UTC).isoformat(),
+            fingerprint=replace(each.fingerprint, machine=target),
+        )
+        for number, each in enumerate(left, 1)
+    ]
+
+
+def plan_for(
+    surface: Surface,
+    budget: int,
+    training: Mapping[str, Any] | None = None,
+    suggestions: Sequence[Mapping[str, Value]] = (),
+) -> TuningPlan:
     """A plan over everything that the surface says is worth tuning, with its own metric and direction.
 
     Raises:
@@ -170,7 +208,8 @@ def plan_for(surface: Surface, budget: int) -> TuningPlan:
             "metric_pattern": "(.*)",
             "action_space": [as_action(action) for action in surface.action_space],
             "state_space": [],
-            "training_config": {"total_timesteps": budget},
+            "training_config": {"total_timesteps": budget, **(training or {})},
+            "suggestions": [{"configuration": dict(each)} for each in suggestions],
         }
     )
 

@@ -6,15 +6,13 @@ how likely such machines are.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from knobctl.lab import study_cutting, study_effects, study_minimal, study_null
+from knobctl.lab import study_cutting, study_effects, study_minimal, study_null, study_suggestions
 from knobctl.lab.study_case import Case, Played, play
 from knobctl.lab.study_figures import Findings, Session
+from knobctl.lab.study_jobs import play_each
 
 SEED = 20_000
 """Of the first session of every part; each further one has the next."""
@@ -57,6 +55,10 @@ STUDIES: Mapping[str, Study] = {
         "What does cutting bad runs short save, and what does it cost?", 180, ("vm",),
         study_cutting.cases, study_cutting.findings,
     ),
+    "suggestions": Study(
+        "What does a good suggestion give, and what does a bad one cost?", 60, ("quiet", "vm"),
+        study_suggestions.cases, study_suggestions.findings,
+    ),
 }  # fmt: skip
 """By name."""
 
@@ -68,21 +70,9 @@ def play_all(cases: Sequence[Case], jobs: int = 1) -> Iterator[Session]:
         cases: In any order.
         jobs: Processes that share them.
     """
-    if jobs == 1:
-        yield from ((case, play(case)) for case in cases)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, initializer=_leave_signals_to_the_parent)
-    try:
-        yield from zip(cases, pool.map(play, cases, chunksize=2), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    return play_each(play, cases, jobs)
 
 
 def missing(cases: Sequence[Case], sessions: Mapping[Case, Played]) -> list[Case]:
     """Those that were not played."""
     return [case for case in cases if case not in sessions]
-
-
-def _leave_signals_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,10 +15,11 @@ import numpy as np
 from knobctl.errors import BenchmarkBroken, PreflightRefused, SafetyStop
 from knobctl.knobs import Value
 from knobctl.lab.session import LabSession, run_session, true_percent
+from knobctl.safety.suggested import most_played
 from knobctl.target.families import draw, family_by_name
 from knobctl.target.noise import NOISES
 from knobctl.target.simulated import SimulatedTarget
-from knobctl.target.synthetic import SyntheticSurface
+from knobctl.target.synthetic import Axis, SyntheticSurface
 
 BUDGET = 40
 """Trials of every search."""
@@ -43,7 +44,8 @@ class Case:
 
     Attributes:
         part: Of the study; cases of one part and noise are counted together.
-        task: ``search`` for a whole session; ``random``: verify a random configuration; ``best``: verify the best one.
+        task: ``search`` for a whole session, and ``good``, ``bad`` or ``crowd`` for one with suggestions as
+            :func:`suggestions_of` says; ``random``: verify a random configuration; ``best``: verify the best one.
         family: Where the surface is drawn from.
         noise: Name of the noise.
         seed: Of the surface, the noise and everything that is drawn.
@@ -126,11 +128,12 @@ def surface_of(case: Case) -> SyntheticSurface:
 def play(case: Case) -> Played:
     """Plays a case. A session that may not begin, or that ends early for safety, is an outcome too."""
     surface = surface_of(case)
-    candidate = {"search": None, "random": random_configuration(surface, case.seed), "best": surface.optimum()[0]}
+    candidate = {"random": random_configuration(surface, case.seed), "best": surface.optimum()[0]}
     try:
         session = run_session(
             surface, case.noise, case.searcher, BUDGET, case.seed,
-            force=False, cut_short=case.cut_short, candidate=candidate[case.task],
+            force=False, cut_short=case.cut_short, candidate=candidate.get(case.task),
+            suggestions=suggestions_of(surface, case.task, case.seed),
         )  # fmt: skip
     except (PreflightRefused, BenchmarkBroken, SafetyStop) as error:
         return Played(type(error).__name__)
@@ -146,6 +149,27 @@ def random_configuration(surface: SyntheticSurface, seed: int) -> dict[str, Valu
         else int(random.integers(axis.low, axis.high + 1))
         for axis in surface.axes
     }
+
+
+def suggestions_of(surface: SyntheticSurface, task: str, seed: int) -> list[dict[str, Value]]:
+    """What is suggested in a task: nothing in most.
+
+    ``good``: every second knob that matters, at its best value. ``bad``: each of them at its worst value other than the
+    default, where the benchmark fails if it ever does, and the others anywhere. ``crowd``: as many such as are played.
+    """
+    if task == "good":
+        return [dict(list(surface.optimum()[0].items())[::2])]
+    worst = {axis.param: _worst(axis) for axis in surface.axes if axis.effect is not None or axis.fails is not None}
+    several = range({"bad": 1, "crowd": most_played(BUDGET)}.get(task, 0))
+    return [{**random_configuration(surface, len(several) * seed + number), **worst} for number in several]
+
+
+def _worst(axis: Axis) -> Value:
+    if axis.fails is not None:
+        return axis.fails[0]
+    effect = axis.effect
+    others = [value for value in axis.candidates() if value != axis.default]
+    return min(others, key=lambda value: effect.at(value) if effect is not None else 0.0)
 
 
 def row_of(case: Case, played: Played) -> list[Any]:

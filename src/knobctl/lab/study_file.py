@@ -61,7 +61,15 @@ def write_studies(path: Path, studies: Mapping[str, StudyRecord]) -> None:
         StoreError: It cannot be written.
     """
     sections = [f"{json.dumps(name)}: {_section(study)}" for name, study in studies.items()]
-    text = '{"format": %d, "studies": {\n%s\n}}\n' % (FORMAT, ",\n".join(sections))
+    write_whole(path, '{"format": %d, "studies": {\n%s\n}}\n' % (FORMAT, ",\n".join(sections)))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file whole or not at all.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
     aside = path.with_name(f"{path.name}.part")
     try:
         aside.write_text(text, encoding="utf-8")

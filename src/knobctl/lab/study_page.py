@@ -16,8 +16,8 @@ from knobctl.lab.study_plot import drawing
 _HEAD = """# Can the numbers be trusted?
 
 What came of {sessions} sessions of knobctl on simulated machines, whose truth is known. The page is generated from
-[the numbers of every session]({numbers}) by `make studies`; each section names the command by which the same version
-plays its sessions again, with the same figures.
+[the numbers of every session]({numbers}) by `make studies`; each section names its command and its date. The
+same code plays the same sessions again, with the same figures.
 
 **{met} of {judged} checks are met.**{broken}
 
@@ -98,14 +98,15 @@ def _section(name: str, study: StudyRecord, findings: Findings, plot: str) -> st
     parts = [
         f"## {STUDIES[name].title}\n",
         f"`{study.command}`: {len(study.sessions)} sessions, {study.date}, knobctl {study.version}, {study.machine}.\n",
-        _markdown(Table("", ("check", "found", ""), rows)),
+        markdown(Table("", ("check", "found", ""), rows)),
         *(_PLOT.format(plot=plot) for _ in findings.tables[:1] if name == "effects"),
-        *(f"**{table.title}**\n\n{_markdown(table)}" for table in findings.tables),
+        *(f"**{table.title}**\n\n{markdown(table)}" for table in findings.tables),
     ]
     return "\n".join(parts)
 
 
-def _markdown(table: Table) -> str:
+def markdown(table: Table) -> str:
+    """A table of a page, with its note below."""
     lines = [table.heads, ["---"] * len(table.heads), *table.rows]
     text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
     return text + (f"\n\n{table.note}\n" if table.note else "\n")

@@ -8,6 +8,7 @@ from knobctl.events import (
     CandidateChosen,
     Event,
     MachineRestored,
+    MemoryRecalled,
     NoiseMeasured,
     Notice,
     PairMeasured,
@@ -102,6 +103,8 @@ class Narrator:
                 return self._trial(event)
             case NoiseMeasured():
                 return self._noise(event)
+            case MemoryRecalled():
+                return _recalled(event)
             case CandidateChosen():
                 return _candidate(event)
             case PairMeasured():
@@ -176,6 +179,15 @@ class Narrator:
             return [Line(f"{found}; {event.pairs} pairs prove nothing at this noise", "title")]
         proof = f"this budget ({event.pairs} pairs) can prove effects of about {event.smallest_percent:.1f} % or more"
         return [Line(found), Line(f"  {proof}", "title")]
+
+
+def _recalled(event: MemoryRecalled) -> list[Line]:
+    if not event.sessions:
+        return []
+    count = len(event.sessions)
+    many = "1 similar session, " if count == 1 else f"{count} similar sessions, the nearest "
+    why = f" ({one_line(event.why[0], 200)})" if event.why else ""
+    return [Line(f"  remembered: {many}{one_line(event.sessions[0], 80)}{why}")]
 
 
 def _candidate(event: CandidateChosen) -> list[Line]:

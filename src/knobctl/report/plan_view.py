@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from knobctl.report.wording import SIMULATED, assignments, better, columns, duration, one_line
 from knobctl.safety.safe_plan import SafePlan, TunedKnob
+from knobctl.safety.suggested import most_played
 
 
 def describe_plan(
@@ -54,7 +55,7 @@ def describe_plan(
         ["knob", "found", "range", "unit", "effect", "risk", "what it is"], [_row(one) for one in plan.knobs]
     )
     lines += _list(
-        "First guesses:",
+        f"First guesses{_played(plan)}:",
         [f"{assignments(guess.configuration)}{_because(guess.reason)}" for guess in plan.suggestions],
     )
     left_out = dict.fromkeys((*dropped, *plan.dropped))
@@ -89,6 +90,14 @@ def _effort(plan: SafePlan, runs: int, seconds: float) -> str:
     if not runs:
         return budget
     return f"{budget}: {runs} runs" + (f", about {duration(seconds)}" if seconds else "")
+
+
+def _played(plan: SafePlan) -> str:
+    """How many of the suggestions are tried, when these are not all."""
+    most = most_played(plan.plan.training_config.total_timesteps)
+    if most >= len(plan.suggestions):
+        return ""
+    return f"; the first {most} of them are tried" if most > 1 else "; the first of them is tried"
 
 
 def _unit(unit: str) -> str:

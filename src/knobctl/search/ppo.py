@@ -55,12 +55,16 @@ class PPOSearcher:
         training: SB3's arguments, by their own names.
         seed: Of the policy and its actions; the same seed plays the same search.
         policy_path: Where the trained policy is saved, for ``PPO.load``; not saved when None.
+        log: A folder for TensorBoard; None for no log.
     """
 
     name = "ppo"
 
-    def __init__(self, training: TrainingConfig, seed: int = 0, policy_path: Path | None = None) -> None:
+    def __init__(
+        self, training: TrainingConfig, seed: int = 0, policy_path: Path | None = None, log: Path | None = None
+    ) -> None:
         self._training = training
+        self._log = log
         self._seed = seed
         self._policy_path = policy_path
 
@@ -71,7 +75,7 @@ class PPOSearcher:
         model, count = self._model(env), _CountUpdates()
         with contextlib.suppress(SearchOver):
             # One rollout more than the budget holds: the environment ends the search, not SB3's own arithmetic.
-            model.learn(total_timesteps=trials + self._training.n_steps, callback=count)
+            model.learn(total_timesteps=trials + self._training.n_steps, callback=count, tb_log_name="ppo")
         if self._policy_path is not None:
             model.save(self._policy_path)
         return SearchSummary(policy_updates=count.updates, notes=self._notes(trials, count.updates))
@@ -99,6 +103,7 @@ class PPOSearcher:
                 max_grad_norm=training.max_grad_norm,
                 target_kl=training.target_kl,
                 policy_kwargs={"log_std_init": LOG_STD_INIT},
+                tensorboard_log=None if self._log is None else str(self._log),
                 seed=self._seed if training.seed is None else training.seed,
                 device="cpu",
                 verbose=0,

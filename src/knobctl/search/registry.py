@@ -21,6 +21,12 @@ OPTIONAL = ("smac",)
 
 DEFAULT = "sappo"
 
+_OF_PPO_ALONE = (
+    "policy", "learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf",
+    "normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "target_kl",
+)  # fmt: skip
+"""Settings of a plan that ``sappo`` has no use for: its rollouts are imagined ones."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -71,12 +77,17 @@ def make_searcher(name: str, training: TrainingConfig, seed: int = 0, options: O
 
         own = seed if training.seed is None else training.seed
         return SAPPOSearcher(
-            own, options.policy_path, remembered=options.remembered, actor=options.actor, log=options.log
+            own,
+            options.policy_path,
+            remembered=options.remembered,
+            actor=options.actor,
+            log=options.log,
+            ignored=[name for name in _OF_PPO_ALONE if getattr(training, name) != getattr(TrainingConfig(), name)],
         )
     if name == "ppo":
         from knobctl.search.ppo import PPOSearcher
 
-        return PPOSearcher(training, seed, options.policy_path)
+        return PPOSearcher(training, seed, options.policy_path, options.log)
     from knobctl.search.optuna_search import OptunaSearcher
 
     return OptunaSearcher(name, seed)

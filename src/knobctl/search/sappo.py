@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ class SAPPOSearcher:
         remembered: Earlier sessions of a similar kind.
         actor: Whether PPO takes part.
         log: A folder for TensorBoard; None for no log.
+        ignored: Settings of the plan that it has no use for, to be named.
     """
 
     name = "sappo"
@@ -75,7 +77,9 @@ class SAPPOSearcher:
         remembered: Sequence[Remembered] = (),
         actor: bool = True,
         log: Path | None = None,
+        ignored: Sequence[str] = (),
     ) -> None:
+        self._ignored = tuple(ignored)
         self._seed = seed
         self._policy_path = policy_path
         self._remembered = tuple(remembered)
@@ -84,6 +88,13 @@ class SAPPOSearcher:
 
     def play(self, env: BudgetedEnv) -> SearchSummary:
         """Plays until the environment ends the search."""
+        summary = self._play(env)
+        if not self._ignored:
+            return summary
+        note = f"sappo has settings of its own: {', '.join(self._ignored)} of the plan are for --searcher ppo"
+        return replace(summary, notes=(*summary.notes, note))
+
+    def _play(self, env: BudgetedEnv) -> SearchSummary:
         if env.tuning.budget < FEWEST_TRIALS:
             return self._one_at_a_time(env)
         search = _Search(env, self._seed, self._remembered, self._with_actor, self._log)

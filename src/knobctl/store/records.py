@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +83,12 @@ class ConversationRecord:
     outcome: str
     sessions: tuple[str, ...]
     steps: tuple[StrategistStep, ...]
+
+
+def facts_from(document: Mapping[str, Any]) -> HostFacts:
+    """The machine of a record; what an earlier version knew and this one does not is left out."""
+    known = {each.name for each in fields(HostFacts)}
+    return HostFacts(**{**{k: v for k, v in document.items() if k in known}, "tuners": tuple(document["tuners"])})
 
 
 Record = TypeVar("Record", SessionRecord, ConversationRecord)

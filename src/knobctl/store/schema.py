@@ -98,6 +98,25 @@ STEPS = (
     """
     ALTER TABLE trial ADD COLUMN ended REAL NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE memory (
+        key TEXT PRIMARY KEY,
+        created TEXT NOT NULL,
+        imported TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        simulated INTEGER NOT NULL CHECK (simulated IN (0, 1)),
+        metric TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        body TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX memory_of_metric ON memory (metric, simulated);
+
+    ALTER TABLE session ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0 CHECK (forgotten IN (0, 1));
+
+    CREATE INDEX session_of_metric ON session (json_extract(result, '$.metric'), simulated, created);
+    """,
 )
 """``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
 

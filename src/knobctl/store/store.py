@@ -22,6 +22,7 @@ from knobctl.events import (
     Event,
     EventSink,
     MachineRestored,
+    MemoryRecalled,
     NoiseMeasured,
     Notice,
     PairMeasured,
@@ -40,8 +41,9 @@ from knobctl.state import state_folder
 from knobctl.store.conversations import Conversations
 from knobctl.store.database import connect, insert, rows, storable, translated
 from knobctl.store.masking import mask_document, mask_secrets
+from knobctl.store.memories import Memories
 from knobctl.store.process import Process
-from knobctl.store.records import ConversationRecord, SessionRecord, the_one
+from knobctl.store.records import ConversationRecord, SessionRecord, facts_from, the_one
 from knobctl.store.result import Result
 from knobctl.store.resuming import reopen
 from knobctl.target import HostFacts
@@ -55,6 +57,7 @@ _KINDS: dict[str, type[Event]] = {
         PhaseStarted,
         TrialStarted,
         NoiseMeasured,
+        MemoryRecalled,
         CandidateChosen,
         MachineRestored,
     )
@@ -83,6 +86,7 @@ class Store:
         path: The SQLite file.
         failure: Why the record is incomplete, or None. A sink must not raise into a run, so the first error is kept
             here and nothing more is written; the run looks at it between trials, with :meth:`check`.
+        memories: What later sessions may remember.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -95,6 +99,7 @@ class Store:
         self.failure: StoreError | None = None
         self._connection = connect(self.path)
         self._conversations = Conversations(self.path, self._connection)
+        self.memories = Memories(self.path, self._connection)
 
     def __enter__(self) -> Store:
         return self
@@ -404,7 +409,7 @@ class Store:
                 request=row["request"],
                 workload=row["workload"],
                 plan=row["plan"],
-                facts=_facts(json.loads(row["facts"])),
+                facts=facts_from(json.loads(row["facts"])),
                 target=row["target"],
                 simulated=bool(row["simulated"]),
                 searcher=row["searcher"],
@@ -431,11 +436,6 @@ def _json(value: Any) -> str:
 def _masked(plan: TuningPlan) -> TuningPlan:
     reset = plan.reset_command and mask_secrets(plan.reset_command)
     return plan.model_copy(update={"benchmark_command": mask_secrets(plan.benchmark_command), "reset_command": reset})
-
-
-def _facts(document: Mapping[str, Any]) -> HostFacts:
-    known = {field.name for field in fields(HostFacts)}
-    return HostFacts(**{**{k: v for k, v in document.items() if k in known}, "tuners": tuple(document["tuners"])})
 
 
 def _event(kind: str, body: Mapping[str, Any]) -> Event:

@@ -112,7 +112,7 @@ def suggestions(
         }
         changes = any(states[name].value != value for name, value in configuration.items())
         if changes and all(configuration != earlier.configuration for earlier in kept):
-            reason = f"{suggestion.reason} Source: {suggestion.source}."
+            reason = f"Playbook {playbook.name}: {suggestion.reason} Source: {suggestion.source}."
             kept.append(Suggestion(configuration=configuration, reason=reason))
     return tuple(kept)
 

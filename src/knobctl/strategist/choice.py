@@ -86,7 +86,7 @@ def choose(hints: Hints, argv: Sequence[str], has_knobs: bool) -> Choice:
 def read_choice(hints: Hints, argv: Sequence[str], has_knobs: bool) -> Reading:
     """As :func:`choose`, with everything that was seen on the way, and nothing raised."""
     text = outside_urls(hints.wording.meant)
-    by_command = _by_command(argv) if argv else None
+    by_command = playbook_of_command(argv) if argv else None
     refusal = _refusal(text)
     fits = [] if refusal else _fits(hints)
     strangers = tuple(product for product in intents().unsupported if found(product.words, text))
@@ -159,8 +159,8 @@ def _fits(hints: Hints) -> list[_Fit]:
     return sorted(fits, key=lambda fit: (-fit.score, fit.playbook.order))
 
 
-def _by_command(argv: Sequence[str]) -> Playbook | None:
-    """The playbook whose workload this command is: the one that recognises most of it."""
+def playbook_of_command(argv: Sequence[str]) -> Playbook | None:
+    """The playbook whose workload a command is: the one that recognises most of it. There has to be a first word."""
     words = {PurePosixPath(argv[0]).name, *argv[1:]}
     known = [each for each in playbooks() if all(words.intersection(tell) for tell in each.tells)]
     return max(known, key=lambda each: (len(each.tells), -each.order), default=None)

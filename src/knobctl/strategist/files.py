@@ -124,6 +124,7 @@ class Playbook:
         knobs: What is turned.
         state: Machine metrics that the agent observes.
         suggestions: What is tried first.
+        tuned: TuneD profiles that were made for such work, the best fit first.
         training: Budget and PPO settings.
         note: What people should know about this workload; may be empty.
         unnamed: What people should know when they named no product; may be empty.
@@ -145,6 +146,7 @@ class Playbook:
     knobs: tuple[PlaybookKnob, ...]
     state: tuple[str, ...]
     suggestions: tuple[PlaybookSuggestion, ...]
+    tuned: tuple[str, ...]
     training: TrainingConfig
     note: str = ""
     unnamed: str = ""
@@ -188,6 +190,7 @@ class Playbook:
                 knobs=tuple(PlaybookKnob(**_tuples(table, "values")) for table in document["knob"]),
                 state=tuple(document["state"]),
                 suggestions=tuple(PlaybookSuggestion(**table) for table in document.get("suggestion", ())),
+                tuned=tuple(document.get("tuned", ())),
                 training=TrainingConfig(**document.get("training", {})),
                 note=document.get("note", ""),
                 unnamed=document.get("unnamed", ""),
@@ -247,6 +250,7 @@ _KEYS = (
         "excluded",
         "command",
         "metric",
+        "tuned",
     ),
     *("guardrail", "knob", "state", "suggestion", "training"),
 )

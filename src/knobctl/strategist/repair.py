@@ -37,7 +37,7 @@ BUDGET = (8, 60)
 """Trials that a model may ask for."""
 
 _MOST_NAMED = 8
-_MOST_SUGGESTIONS = 5
+_MOST_SUGGESTIONS = 3  # Half of what a search of the usual 24 trials plays, so that the playbook's have the rest.
 _MOST_LISTED = 20
 _MOST_REPORTED = 40
 _SENTENCES, _SENTENCE, _TITLE, _SHORT = 3, 300, 80, 60
@@ -279,7 +279,10 @@ def _reward(raw: Any, notes: list[str]) -> dict[str, Any]:
 def _suggestions(
     raw: Any, knobs: RepairedKnobs, brief: Brief, dropped: list[tuple[str, str]]
 ) -> tuple[Suggestion, ...]:
-    """The model's configurations that lie in the action space and change something, then the playbook's."""
+    """The model's configurations that lie in the action space and change something, then the playbook's.
+
+    A model may have left out what matters most; where both say the same, both reasons are kept.
+    """
     specs = {spec.param: spec for spec in knobs.specs}
     kept: list[Suggestion] = []
 
@@ -295,13 +298,14 @@ def _suggestions(
         pairs: dict[str, Value] = {}
         for name, entry in islice(entries(fields.get("configuration", plain), brief.catalogue), MOST_ENTRIES):
             _add(name, entry.get("value"), specs, brief, pairs, dropped)
-        keep(pairs, one_line(said, _SENTENCE) if isinstance(said, str) else "")
+        words = one_line(said, _SENTENCE) if isinstance(said, str) else ""
+        keep(pairs, f"The model: “{words}”" if words else "The model's own.")
     together: dict[str, Value] = {}
     for name, value in knobs.recommended.items():
         _add(name, value, specs, brief, together, dropped)
     keep(together, "The values that the model recommends.")
     more = actions.suggestions(brief.playbook, knobs.specs, brief.states) if brief.playbook else ()
-    return (*kept, *(each for each in more if all(each.configuration != mine.configuration for mine in kept)))
+    return (*kept, *more)
 
 
 def _listed_suggestions(raw: Any, brief: Brief) -> list[Mapping[str, Any]]:

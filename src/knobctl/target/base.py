@@ -8,6 +8,7 @@ from typing import Protocol
 
 from knobctl.knobs import Catalogue, KnobState, Value, quantities_of
 from knobctl.permanent.dropin import command_line
+from knobctl.target.profiles import Profile
 
 Configuration = Mapping[str, Value]
 """One value per knob, by canonical name."""
@@ -209,6 +210,10 @@ class Target(Protocol):
 
     def probe(self, names: Sequence[str] | None = None) -> dict[str, KnobState]:
         """State of these knobs (all by default), by canonical name. Needs no open target and changes nothing."""
+        ...
+
+    def profiles(self, names: Sequence[str] = ()) -> tuple[Profile, ...]:
+        """TuneD's profiles: the active one, then those of these names that are installed. Files are read, no more."""
         ...
 
     def which(self, program: str) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from knobctl.errors import UsageError
 from knobctl.knobs import Value
 from knobctl.knobs.files import catalogue
+from knobctl.target.pool import MORE, POOL, SWITCHES, WORDS
 from knobctl.target.synthetic import (
     Axis,
     Choice,
@@ -32,41 +33,9 @@ from knobctl.target.synthetic import (
 OPTIMUM_GAINS = (0.12, 0.25, 0.45)
 """What there is to gain, as a share of the default's score, unless a family or a caller says otherwise."""
 
-_POOL = (
-    Axis("vm.swappiness", 60, None, 0, 100),
-    Axis("vm.dirty_expire_centisecs", 3000, None, 100, 6000),
-    Axis("vm.dirty_writeback_centisecs", 500, None, 100, 3000),
-    Axis("vm.vfs_cache_pressure", 100, None, 1, 1000),
-    Axis("vm.watermark_scale_factor", 10, None, 5, 500),
-    Axis("vm.compaction_proactiveness", 20, None, 0, 80),
-    Axis("vm.stat_interval", 1, None, 1, 120),
-    Axis("vm.page_lock_unfairness", 5, None, 1, 50),
-    Axis("vm.extfrag_threshold", 500, None, 0, 1000),
-    Axis("block.read_ahead_kb", 128, None, 4, 16384),
-    Axis("block.nr_requests", 256, None, 16, 2048),
-    Axis("net.core.netdev_max_backlog", 1000, None, 300, 262_144),
-    Axis("net.core.netdev_budget", 300, None, 100, 3000),
-    Axis("net.core.dev_weight", 64, None, 16, 512),
-    Axis("net.core.skb_defer_max", 64, None, 0, 256),
-    Axis("net.core.gro_normal_batch", 8, None, 1, 64),
-    Axis("net.ipv4.tcp_max_syn_backlog", 2048, None, 128, 65_536),
-    Axis("net.ipv4.tcp_fin_timeout", 60, None, 10, 120),
-    Axis("net.ipv4.tcp_limit_output_bytes", 4_194_304, None, 131_072, 16_777_216),
-    Axis("net.ipv4.tcp_min_tso_segs", 2, None, 1, 16),
-    Axis("net.ipv4.tcp_comp_sack_nr", 44, None, 0, 255),
-    Axis("ksm.pages_to_scan", 100, None, 10, 10_000),
-    Axis("khugepaged.pages_to_scan", 4096, None, 256, 131_072),
-    Axis("kernel.sched_rr_timeslice_ms", 100, None, 20, 1000),
-)
-"""Safe knobs of the catalogue with their usual values: without couplings and twins, acting without a restart."""
+WIDE = "wide"
+"""The family of which a name may say how many knobs it has."""
 
-_SWITCHES = tuple(
-    Axis(name, default, None, values=(0, 1))
-    for name, default in (
-        ("kernel.sched_autogroup_enabled", 1), ("net.ipv4.tcp_autocorking", 1), ("net.ipv4.tcp_no_metrics_save", 0),
-        ("kernel.timer_migration", 1),
-    )
-)  # fmt: skip
 _READ_AHEAD = "block.read_ahead_kb"
 
 Make = Callable[[np.random.Generator, Axis, float], Axis]
@@ -115,6 +84,13 @@ def _switch(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
     return replace(axis, effect=Choice({1 - int(axis.default): gain}))
 
 
+def _word(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
+    """One of several words is best, and another one as bad as that one is good."""
+    others = [value for value in axis.values if value != axis.default]
+    best, bad = random.permutation(len(others))[:2]
+    return replace(axis, effect=Choice({others[best]: gain, others[bad]: -gain}))
+
+
 def _special(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
     """Off is best, and nothing beside it says so."""
     top = _peak(random, axis, gain / 3).effect
@@ -143,6 +119,7 @@ KINDS: Mapping[str, Make] = {
     "switch": _switch,
     "special": _special,
     "crash": _crash,
+    "word": _word,
 }
 """What one knob can do."""
 
@@ -159,7 +136,8 @@ _SUITS: Mapping[str, Callable[[Axis], bool]] = {
     "rise": _has_room,
     "cliff": _has_room,
     "crash": _has_room,
-    "switch": lambda axis: bool(axis.values),
+    "switch": lambda axis: axis.values == (0, 1),
+    "word": lambda axis: len(axis.values) > 2,
     "special": lambda axis: axis.param == _READ_AHEAD,
 }
 """Which knobs a kind of effect can be given to; any with a range when it is not listed."""
@@ -193,7 +171,8 @@ def draw(
     random = np.random.default_rng((seed, zlib.crc32(name.encode())))
     drawn = float(random.choice(OPTIMUM_GAINS))
     total = math.log1p(drawn if optimum_gain is None else optimum_gain)
-    pool = [*(_POOL[index] for index in random.permutation(len(_POOL))), *_SWITCHES]
+    ranges = POOL if knobs <= len(POOL) else POOL + MORE
+    pool = [*(ranges[index] for index in random.permutation(len(ranges))), *SWITCHES, *WORDS]
     if "special" in kinds:
         pool.sort(key=lambda axis: axis.param == _READ_AHEAD)  # taken last by the others
     weights = random.uniform(0.5, 1.5, active)
@@ -218,8 +197,9 @@ def draw(
 
 
 def _check(knobs: int, active: int, optimum_gain: float | None, kinds: Sequence[str], interaction: bool) -> None:
-    if not 0 <= active <= knobs or not 1 <= knobs <= len(_POOL):
-        raise UsageError(f"{active} active of {knobs} knobs", f"There are up to {len(_POOL)} knobs to draw from.")
+    most = len(POOL + MORE)
+    if not 0 <= active <= knobs or not 1 <= knobs <= most:
+        raise UsageError(f"{active} active of {knobs} knobs", f"There are up to {most} knobs to draw from.")
     if interaction and active < 2:
         raise UsageError(f"an interaction of {active} active knobs", "It takes two.")
     if optimum_gain is not None and not 0 < optimum_gain < math.inf:
@@ -296,6 +276,29 @@ def _carry_over(name: str, seed: int) -> SyntheticSurface:
     return replace(draw(seed, knobs=8, active=2, name=name), carry_over=0.5, carry_over_seconds=20.0)
 
 
+def _mixed(name: str, seed: int) -> SyntheticSurface:
+    """Knobs of several kinds; on every second machine two of them gain only together."""
+    random = np.random.default_rng((seed, 11))
+    active = int(random.integers(2, 6))
+    kinds = random.permutation(tuple(KINDS))[:active].tolist()
+    return draw(
+        seed, knobs=int(random.integers(6, 25)), active=active, kinds=kinds, interaction=seed % 2 == 1, name=name
+    )
+
+
+def wide(seed: int, knobs: int) -> SyntheticSurface:
+    """A machine with so many knobs (3 to 48), 3 of which matter.
+
+    Raises:
+        UsageError: There are not so many knobs.
+    """
+    return _wide(f"family:{WIDE}:{seed}:{knobs}", seed, knobs)
+
+
+def _wide(name: str, seed: int, knobs: int = 24) -> SyntheticSurface:
+    return draw(seed, knobs=knobs, active=3, name=name)
+
+
 FAMILIES: Mapping[str, Family] = {
     "null": Family("8 knobs, none of which matters", lambda name, seed: draw(seed, knobs=8, active=0, name=name)),
     "single": Family("1 of 8 knobs matters", lambda name, seed: draw(seed, knobs=8, active=1, name=name)),
@@ -322,6 +325,11 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "carry-over": Family("2 of 8 knobs matter, and half of the last run's effect leaks into the next", _carry_over),
     "wounded": Family("the default is terrible: two to three and a half times the score is possible", _wounded),
+    "mixed": Family(
+        "2 to 5 of 6 to 24 knobs matter, each in a way of its own: peaks, words, off, cliffs, crashes, two together",
+        _mixed,
+    ),
+    WIDE: Family("3 of 24 knobs matter; wide:SEED:KNOBS has as many knobs as that says, up to 48", _wide),
 }
 """By name. Each seed draws another machine of the family."""
 
@@ -329,12 +337,21 @@ FAMILIES: Mapping[str, Family] = {
 def family_by_name(name: str) -> SyntheticSurface:
     """A surface by the name of its family and a seed: ``few:3``; seed 0 when it is left out.
 
+    ``wide:3:48`` has 48 knobs.
+
     Raises:
         UsageError: There is no such family, or the seed is none.
     """
-    family, separator, seed = name.partition(":")
+    family, separator, rest = name.partition(":")
     if family not in FAMILIES:
         raise UsageError(f"unknown family of surfaces {family!r}", f"Known: {', '.join(FAMILIES)}.")
-    if separator and not (seed.isascii() and seed.isdigit() and len(seed) < 10):
-        raise UsageError(f"{seed!r} is no seed of a family", f"Write family:{family}:3, for example.")
+    seed, several, knobs = rest.partition(":") if family == WIDE else (rest, "", "")
+    if separator and not (_is_number(seed) and (not several or _is_number(knobs))):
+        raise UsageError(f"{rest!r} is no seed of a family", f"Write family:{family}:3, for example.")
+    if several:
+        return wide(int(seed), int(knobs))
     return FAMILIES[family].make(f"family:{family}:{int(seed or 0)}", int(seed or 0))
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10

@@ -28,6 +28,7 @@ from knobctl.target.base import (
     Service,
 )
 from knobctl.target.connection import Connection
+from knobctl.target.profiles import Profile, read_profiles
 from knobctl.target.text import clean
 
 
@@ -87,6 +88,10 @@ class LocalTarget:
     def probe(self, names: Sequence[str] | None = None) -> dict[str, KnobState]:
         """State of these knobs."""
         return probing.probe(self._kernel, names)
+
+    def profiles(self, names: Sequence[str] = ()) -> tuple[Profile, ...]:
+        """TuneD's profiles, as far as they are installed."""
+        return read_profiles(names, self._kernel.disk, self.root)
 
     def which(self, program: str) -> str:
         """Absolute path of a program in the folders that benchmarks see."""

@@ -15,6 +15,7 @@ from knobctl.knobs import Catalogue, Knob, KnobState, UnknownKnob, Value, codec
 from knobctl.knobs.files import catalogue as shipped_catalogue
 from knobctl.target.base import Command, CommandOutcome, Configuration, HostFacts, KnobRestore, RestoreReport, Service
 from knobctl.target.noise import NoiseModel, Weather, noise_model
+from knobctl.target.profiles import Profile
 from knobctl.target.surfaces import Surface, find_surface, knob_names, plain, with_knobs_of
 
 FACTS = HostFacts(
@@ -143,6 +144,10 @@ class SimulatedTarget:
         """
         knobs = list(self.catalogue) if names is None else [self._knob(name) for name in names]
         return {knob.name: self._state(knob) for knob in knobs}
+
+    def profiles(self, names: Sequence[str] = ()) -> tuple[Profile, ...]:
+        """None: no TuneD is simulated."""
+        return ()
 
     def which(self, program: str) -> str:
         """A path that looks as if the program were installed."""

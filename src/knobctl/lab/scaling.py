@@ -1,0 +1,187 @@
+"""A searcher, a number of knobs and a number of known trials in; what one more trial costs out.
+
+Every measurement has a process of its own, so that none pays for the imports and the memory of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from knobctl.env import OSTuningEnv, make_env
+from knobctl.knobs import Value
+from knobctl.lab.session import plan_for
+from knobctl.lab.study_figures import Findings, Table
+from knobctl.lab.study_jobs import play_each
+from knobctl.search.base import BudgetedEnv, SearchOver
+from knobctl.search.model import Observation
+from knobctl.search.registry import Options, make_searcher
+from knobctl.search.remembered import Remembered
+from knobctl.target.families import wide
+from knobctl.target.simulated import SimulatedTarget
+from knobctl.target.synthetic import SyntheticSurface
+
+PLAYED, REMEMBERED = "played", "remembered"
+WAYS = (PLAYED, REMEMBERED)
+"""How trials are known: as earlier ones of the same search, or as those of earlier sessions."""
+
+REMEMBERING = ("sappo",)
+"""Searchers that make something of earlier sessions; to all others they are nothing."""
+
+KNOBS = (6, 12, 24, 48)
+TRIALS = (50, 200, 1000)
+MEASURED = 3
+"""Trials that are measured."""
+
+BEGUN = 20
+"""Trials of the search before them, where others are remembered."""
+
+_SESSIONS = 10
+_WARM_UP = 12
+_MORE = 60
+_NOISE = 0.05
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to measure.
+
+    Attributes:
+        searcher: As in ``--searcher``, or ``module:object``.
+        knobs: Of the machine.
+        trials: That are known.
+        way: One of :data:`WAYS`.
+    """
+
+    searcher: str
+    knobs: int
+    trials: int
+    way: str = PLAYED
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one more trial costs.
+
+    Attributes:
+        cpu: Processor seconds per trial, the mean of :data:`MEASURED`.
+        memory_mib: Memory at its highest, beyond what the process had after a small search.
+    """
+
+    cpu: float
+    memory_mib: float
+
+
+def loads(searchers: Sequence[str], knobs: Sequence[int] = KNOBS, trials: Sequence[int] = TRIALS) -> list[Load]:
+    """What to measure of these searchers, the small ones first."""
+    return [
+        Load(searcher, count, known, way)
+        for searcher in searchers
+        for way in WAYS
+        if way == PLAYED or searcher in REMEMBERING
+        for count in knobs
+        for known in trials
+    ]
+
+
+def measure_all(all_loads: Sequence[Load]) -> Iterator[tuple[Load, Cost]]:
+    """Measures each in a process of its own, one after the other."""
+    return play_each(measure, all_loads, 1, fresh=True)
+
+
+def measure(load: Load) -> Cost:
+    """Measures in this process.
+
+    Raises:
+        UsageError: There is no such searcher, or no machine with so many knobs.
+    """
+    surface = wide(0, load.knobs)
+    _search(surface, Load(load.searcher, load.knobs, 0), _WARM_UP)
+    before = _memory("VmRSS")
+    cpu = _search(surface, load, MEASURED)
+    return Cost(cpu / MEASURED, max(0.0, _memory("VmHWM") - before))
+
+
+def findings(measured: Mapping[Load, Cost]) -> Findings:
+    """One table for processor time and one for memory."""
+    trials = sorted({load.trials for load in measured})
+    rows = list(dict.fromkeys((load.searcher, load.way, load.knobs) for load in measured))
+    times, memory = [], []
+    for searcher, way, knobs in rows:
+        costs = [measured.get(Load(searcher, knobs, known, way)) for known in trials]
+        head = (searcher, way, str(knobs))
+        growth = _growth(trials, costs)
+        times.append((*head, *(f"{1000.0 * cost.cpu:.0f} ms" if cost else "-" for cost in costs), growth))
+        memory.append((*head, *(f"{cost.memory_mib:.0f} MiB" if cost else "-" for cost in costs)))
+    heads = ("searcher", "trials are", "knobs", *(str(known) for known in trials))
+    return Findings(
+        (),
+        (
+            Table(
+                "Processor time of one more trial, by the number of trials that are known",
+                (*heads, "grows like"),
+                tuple(times),
+                "With the simulation of the machine. Growth: the power of the number of trials that joins the first "
+                "and the last column.",
+            ),
+            Table("Memory beyond that of a small search, at its highest", heads, tuple(memory)),
+        ),
+    )
+
+
+def _growth(trials: Sequence[int], costs: Sequence[Cost | None]) -> str:
+    first, last = costs[0], costs[-1]
+    if first is None or last is None or len(costs) < 2 or min(first.cpu, last.cpu) <= 0.0:
+        return "-"
+    return f"trials^{math.log(last.cpu / first.cpu) / math.log(trials[-1] / trials[0]):.1f}"
+
+
+def _search(surface: SyntheticSurface, load: Load, more: int) -> float:
+    """Processor seconds of so many trials in the middle of a search, with so many known before them."""
+    before = load.trials if load.way == PLAYED else BEGUN
+    env = make_env(plan_for(surface, before + _MORE), SimulatedTarget(surface, _NOISE), budget=before + _MORE)
+    remembered = _remembered(env, surface, load.trials) if load.way == REMEMBERED and load.trials else ()
+    try:
+        budgeted = BudgetedEnv(env, deadline=float(before + more), clock=lambda: float(env.played))
+        budgeted.reset()
+        for configuration in _anywhere(env, before):
+            if any(budgeted.suggest(configuration)[2:4]):
+                budgeted.reset()
+        searcher = make_searcher(load.searcher, env.plan.plan.training_config, 0, Options(remembered=remembered))
+        began = time.process_time()
+        with contextlib.suppress(SearchOver):
+            searcher.play(budgeted)
+        return time.process_time() - began
+    finally:
+        env.close()
+
+
+def _anywhere(env: OSTuningEnv, number: int) -> list[dict[str, Value]]:
+    """So many configurations from all over the space, the same for everybody."""
+    places = np.random.default_rng(0).random((number, len(env.plan.knobs)))
+    return [env.plan.repair(env.plan.decode(row)) for row in places.tolist()]
+
+
+def _remembered(env: OSTuningEnv, surface: SyntheticSurface, number: int) -> tuple[Remembered, ...]:
+    """So many trials in earlier sessions of the same machine."""
+    observations = [
+        Observation(configuration, surface.gain(configuration), 30.0 * index)
+        for index, configuration in enumerate(_anywhere(env, number))
+    ]
+    parts = [tuple(observations[first::_SESSIONS]) for first in range(_SESSIONS)]
+    return tuple(Remembered(f"session-{index}", 0.9, part) for index, part in enumerate(parts) if part)
+
+
+def _memory(name: str) -> float:
+    """A figure of this process's memory, in MiB."""
+    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) / 1024.0
+    return 0.0
