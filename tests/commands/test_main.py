@@ -123,7 +123,7 @@ def test_exit_codes(knobctl: CommandLine, machine: str, code: int, words: str) -
 def test_an_improvement_is_exit_code_0_and_a_plan_of_five_keys_runs(tmp_path: Path) -> None:
     path = plan_file(tmp_path, {**FIVE_KEYS, "training_config": {"total_timesteps": 12, "n_steps": 4}})
     done = run("run", str(path), "--target", "simulated:file-write", "--seed", "1", "--yes", "--json",
-               state=tmp_path / "state")  # fmt: skip
+               "--searcher", "ppo", state=tmp_path / "state")  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["verdict"] == "IMPROVED"

@@ -113,7 +113,8 @@ def test_memory_travels_to_another_record_and_is_remembered_there(
     assert knobctl("memory", "import", file).err == ("0 sessions are remembered from now on, 2 were known already\n")
     listed = knobctl("memory", "list").out.splitlines()
     assert len(listed) == 2
-    assert listed[0].startswith(second) and listed[0].endswith(f"SIMULATED  imported from {done['sha256'][:12]}")
+    assert {line.split()[0] for line in listed} == {first, second}
+    assert listed[0].endswith(f"SIMULATED  imported from {done['sha256'][:12]}")
     assert knobctl("sessions").out.startswith("no session is recorded yet"), "a memory is no session of this record"
     path = plan_file(tmp_path, document("file-write", total_timesteps=8))
     shown = knobctl("sessions", "--similar", str(path), "--target", "simulated:file-write", "--json").document

@@ -182,7 +182,8 @@ def test_a_plan_that_cannot_be_written_says_why(knobctl: CommandLine, tmp_path: 
 
 
 def test_the_plan_of_five_keys_runs(knobctl: CommandLine, tmp_path: Path) -> None:
-    done = knobctl("run", str(plan_file(tmp_path, FIVE_KEYS)), *SIMULATED, "--seed", "1", "--yes", "--json")
+    words = ("--searcher", "ppo", "--seed", "1", "--yes", "--json")
+    done = knobctl("run", str(plan_file(tmp_path, FIVE_KEYS)), *SIMULATED, *words)
     assert done.code in (0, 3)
     assert (done.document["searcher"], done.document["policy_updates"]) == ("ppo", 5)
     with knobctl.store() as store:

@@ -269,6 +269,7 @@ def test_a_simulated_session_may_have_knobs_of_its_own(file: Path) -> None:
          "it has format 2, and this knobctl reads format 1"),
         (gzip.compress(b'{"knobctl_memory": true}\n'), "it has format true"),
     ],
+    ids=["empty", "text", "nothing", "zeros", "list", "brackets", "no-version", "later", "true"],
 )  # fmt: skip
 def test_what_is_no_memory_is_refused(file: Path, content: bytes, words: str) -> None:
     file.write_bytes(content)

@@ -23,6 +23,10 @@ from tests.search.contract import SearcherContract
 class TestSAPPOContract(SearcherContract):
     name = "sappo"
 
+    def play(self, env: OSTuningEnv, seed: int = 0) -> SearchSummary:
+        """Without the actor, which costs most of the time and has tests of its own."""
+        return run_search(env, SAPPOSearcher(seed, actor=False))
+
 
 def one_matters(configuration: Mapping[str, Value]) -> float:
     return bell({"demo.k0": configuration["demo.k0"]})

@@ -12,6 +12,7 @@ import torch
 from stable_baselines3 import PPO
 
 from knobctl.search.imagined import Dream, ImaginedEnvs
+from knobctl.search.ppo import silent
 from knobctl.search.process import Array
 
 ENVIRONMENTS = 64
@@ -60,6 +61,8 @@ class Actor:
                 device="cpu",
                 verbose=0,
             )
+        if log is None:
+            self._ppo.set_logger(silent())
 
     def learn(self, dream: Dream, updates: int = UPDATES) -> None:
         """Trains in a dream."""

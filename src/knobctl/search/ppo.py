@@ -13,6 +13,7 @@ import torch
 from gymnasium.wrappers import RescaleAction
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 
 from knobctl.env.environment import Action, Observation
 from knobctl.plan import TrainingConfig
@@ -29,6 +30,11 @@ class LearningReward(gymnasium.Wrapper[Observation, Action, Observation, Action]
         """As the environment's, with the learner's reward."""
         observation, _, terminated, truncated, info = self.env.step(action)
         return observation, float(info["learning_reward"]), terminated, truncated, info
+
+
+def silent() -> Logger:
+    """A logger that writes nothing; SB3's own leaves an empty folder behind at each call of ``learn``."""
+    return Logger(None, [])
 
 
 class _CountUpdates(BaseCallback):
@@ -73,6 +79,8 @@ class PPOSearcher:
         torch.set_num_threads(1)
         trials = env.remaining
         model, count = self._model(env), _CountUpdates()
+        if self._log is None:
+            model.set_logger(silent())
         with contextlib.suppress(SearchOver):
             # One rollout more than the budget holds: the environment ends the search, not SB3's own arithmetic.
             model.learn(total_timesteps=trials + self._training.n_steps, callback=count, tb_log_name="ppo")

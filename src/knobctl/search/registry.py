@@ -22,8 +22,8 @@ OPTIONAL = ("smac",)
 DEFAULT = "sappo"
 
 _OF_PPO_ALONE = (
-    "policy", "learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf",
-    "normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "target_kl",
+    "policy", "learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range",
+    "clip_range_vf", "normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "target_kl",
 )  # fmt: skip
 """Settings of a plan that ``sappo`` has no use for: its rollouts are imagined ones."""
 
