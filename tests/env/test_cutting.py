@@ -121,10 +121,10 @@ def test_the_estimate_knows_how_uncertain_it_is(cutter: Cutter) -> None:
     assert 0.0 < quiet.uncertainty < 0.04 < wild.uncertainty
 
 
-def test_no_fair_run_in_a_hundred_sessions_is_ended() -> None:
+def test_hardly_any_fair_run_is_ended() -> None:
     """Twenty runs as good as the default in each, with noise between runs too: about one in a hundred may be."""
     ended = 0
-    for session in range(100):
+    for session in range(30):
         luck = random.Random(session)
         levels = [1000.0 * math.exp(luck.gauss(0.0, 0.03)) for _ in range(25)]
         runs = []
@@ -134,4 +134,4 @@ def test_no_fair_run_in_a_hundred_sessions_is_ended() -> None:
         cutter = Cutter("maximize", 0.03, 30.0)
         for number, level in enumerate(levels[5:]):
             ended += first_cut(cutter, steady(level, 1000 * session + 500 + number), runs=runs) is not None
-    assert ended <= 20
+    assert ended <= 6

@@ -36,7 +36,7 @@ def scores(env: OSTuningEnv) -> list[float]:
     return [trial.score for trial in env.bench.trials if trial.kind == "search" and trial.score is not None]
 
 
-@pytest.mark.parametrize("name", ["tpe", "cmaes", "gp"])
+@pytest.mark.parametrize("name", ["tpe", "cmaes", pytest.param("gp", marks=pytest.mark.long)])
 def test_a_model_is_better_than_chance(name: str) -> None:
     def last_fifteen(searcher: str) -> float:
         env = env_for(bell, 2, noise=0.02, total_timesteps=45)

@@ -71,6 +71,7 @@ def test_nothing_is_dreamt_where_nothing_can_be_predicted() -> None:
     env = env_for(lambda configuration: 1000.0, 3, noise=0.05, total_timesteps=16)
     summary = played(env)
     assert summary.policy_updates == 0
+    assert summary.notes == ("PPO had no part in it: the model of the score never predicted well enough to learn from",)
 
 
 def test_too_few_trials_are_told_straight() -> None:
@@ -117,8 +118,10 @@ def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
 
 
 def test_settings_of_the_plan_that_it_does_not_use_are_named() -> None:
-    env = env_for(one_matters, 1, total_timesteps=2, n_steps=4)
+    env = env_for(one_matters, 1, total_timesteps=2, n_steps=64, clip_range=0.5)
     searcher = make_searcher("sappo", env.plan.plan.training_config)
-    assert (
-        "sappo has settings of its own: n_steps of the plan are for --searcher ppo" in run_search(env, searcher).notes
-    )
+    note = "sappo has settings of its own: n_steps, clip_range of the plan are for --searcher ppo"
+    assert note in run_search(env, searcher).notes
+    shorter = env_for(one_matters, 1, total_timesteps=2, n_steps=2)
+    searcher = make_searcher("sappo", shorter.plan.plan.training_config)
+    assert not any("settings of its own" in each for each in run_search(shorter, searcher).notes)

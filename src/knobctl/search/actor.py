@@ -17,7 +17,7 @@ from knobctl.search.process import Array
 
 ENVIRONMENTS = 64
 ROLLOUT = 6
-UPDATES = 8
+UPDATES = 4
 """Updates of the policy between two real trials, each from ``ROLLOUT`` steps of ``ENVIRONMENTS`` imagined ones."""
 
 LOG_STD = -0.5

@@ -77,6 +77,7 @@ class ImaginedEnvs(VecEnv):
         self._random = random
         self._knobs = knobs
         self._dream: Dream | None = None
+        self._starts: NDArray[np.float32] = np.zeros((0, *(observation_space.shape or ())), np.float32)
         self._steps = np.zeros(count, dtype=int)
         self._belief = np.zeros(count, dtype=int)
         self._off = np.zeros(count)
@@ -86,6 +87,7 @@ class ImaginedEnvs(VecEnv):
     def show(self, dream: Dream) -> None:
         """From the next reset on, this is what the environments are like."""
         self._dream = dream
+        self._starts = self._seen(dream.starts, dream.predict(dream.starts))
 
     def reset(self) -> VecEnvObs:
         """Begins all episodes."""
@@ -154,10 +156,9 @@ class ImaginedEnvs(VecEnv):
 
     def _begin(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         dream = self._shown()
-        starts = dream.starts[self._random.integers(len(dream.starts), size=len(rows))]
         self._belief[rows] = self._random.choice(len(dream.shares), size=len(rows), p=dream.shares)
         self._off[rows] = self._random.standard_normal(len(rows))
-        return self._seen(starts, dream.predict(starts))
+        return self._starts[self._random.integers(len(self._starts), size=len(rows))]
 
     def _seen(self, points: Array, predicted: Predicted) -> NDArray[np.float32]:
         both = np.concatenate([self._shown().metrics(predicted), points], axis=1)

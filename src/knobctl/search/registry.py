@@ -82,7 +82,7 @@ def make_searcher(name: str, training: TrainingConfig, seed: int = 0, options: O
             remembered=options.remembered,
             actor=options.actor,
             log=options.log,
-            ignored=[name for name in _OF_PPO_ALONE if getattr(training, name) != getattr(TrainingConfig(), name)],
+            ignored=_chosen(training),
         )
     if name == "ppo":
         from knobctl.search.ppo import PPOSearcher
@@ -91,3 +91,10 @@ def make_searcher(name: str, training: TrainingConfig, seed: int = 0, options: O
     from knobctl.search.optuna_search import OptunaSearcher
 
     return OptunaSearcher(name, seed)
+
+
+def _chosen(training: TrainingConfig) -> list[str]:
+    """The settings for PPO alone that somebody chose. Playbooks only shorten rollouts, to fit the budget."""
+    usual = TrainingConfig()
+    chosen = [name for name in _OF_PPO_ALONE if getattr(training, name) != getattr(usual, name)]
+    return [name for name in chosen if name != "n_steps" or training.n_steps > usual.n_steps]

@@ -153,14 +153,14 @@ class _Search:
         """What there is to say afterwards."""
         if not self._with_actor:
             return SearchSummary()
-        updates = 0
-        if self._actor is not None:
-            updates = self._actor.updates
-            if policy_path is not None:
-                self._actor.save(policy_path)
+        if self._actor is None:
+            note = "PPO had no part in it: the model of the score never predicted well enough to learn from"
+            return SearchSummary(policy_updates=0, notes=(note,))
+        if policy_path is not None:
+            self._actor.save(policy_path)
         own = sum(proposer == PROPOSERS.index("actor") for proposer in self._chosen)
         note = f"PPO proposed {own} of the {len(self._chosen)} trials that were chosen by the model"
-        return SearchSummary(policy_updates=updates, notes=(note,))
+        return SearchSummary(policy_updates=self._actor.updates, notes=(note,))
 
     def _recalled(self, remembered: Sequence[Remembered]) -> list[Memory]:
         return [
