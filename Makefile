@@ -3,7 +3,10 @@
 BIN := .venv/bin
 PYTHON_FILES := src tests scripts
 ON_ALL_CORES := OMP_NUM_THREADS=1 $(BIN)/pytest -m "not long and not real_host" -n auto --dist worksteal
-ON_THE_KERNEL := $(BIN)/pytest -m "real_host and not long"
+ON_THE_KERNEL := $(BIN)/pytest -m "real_host and not long" $(shell grep -rl --include='test_*.py' real_host tests)
+
+# Compiled modules are kept, whatever the caller's environment says: thousands of tests start hundreds of programs.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -45,7 +48,7 @@ lint: $(BIN)/ruff ## style and layout
 	$(BIN)/ruff format --check $(PYTHON_FILES)
 
 types: $(BIN)/mypy ## mypy, strict
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 contracts: $(BIN)/lint-imports ## who may import whom; the agent's oldest Python
 	$(BIN)/lint-imports --no-logo

@@ -198,7 +198,7 @@ need_venv_module() {
 }
 
 pip_install() {
-    if ! $venv/bin/python -m pip install --disable-pip-version-check "$@" >>$log 2>&1; then
+    if ! $venv/bin/python -m pip install --disable-pip-version-check --no-compile "$@" >>$log 2>&1; then
         tail -n 5 $log >&2
         die "pip install $* failed; the whole output is in $log"
     fi

@@ -36,8 +36,8 @@ case "$*" in
         echo "venv" >>"$HERE/calls"
         mkdir -p .venv/bin && cat "$HERE/bin/python3" >.venv/bin/python && chmod +x .venv/bin/python
         echo "VIRTUAL_ENV=$(pwd)/.venv" >.venv/bin/activate ;;
-    "-m pip install --disable-pip-version-check "*)
-        shift 4
+    "-m pip install --disable-pip-version-check --no-compile "*)
+        shift 5
         echo "pip $*" >>"$HERE/calls"
         if [ -e "$HERE/pip-fails" ]; then echo "no such version"; exit 1; fi
         case "$*" in *--editable*) touch .venv/bin/knobctl && chmod +x .venv/bin/knobctl ;; esac ;;
