@@ -67,10 +67,10 @@ def main() -> int:
         return 0
     where = ["simulated"] + ([] if LocalTarget().obstacle() or not LocalTarget().which("sysbench") else ["local"])
     rows = [_in_a_process_of_its_own(target, name, options.trials) for target in where for name in SEARCHERS]
-    print(f"{'target':<10} {'searcher':<9} {'trials':>6} {'own median':>11} {'own max':>9} {'own CPU':>9} "
+    print(f"{'target':<10} {'searcher':<13} {'trials':>6} {'own median':>11} {'own max':>9} {'own CPU':>9} "
           f"{'benchmark':>10} {'memory':>9}")  # fmt: skip
     for row in rows:
-        print(f"{row.target:<10} {row.searcher:<9} {row.trials:>6} {row.own_median:>9.3f} s {row.own_maximum:>7.3f} s "
+        print(f"{row.target:<10} {row.searcher:<13} {row.trials:>6} {row.own_median:>9.3f} s {row.own_maximum:>7.3f} s "
               f"{row.own_cpu:>7.3f} s {row.benchmark_median:>8.2f} s {row.peak_memory_mib:>5.0f} MiB")  # fmt: skip
     facts = collect("")
     OUTPUT.write_text(

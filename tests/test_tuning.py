@@ -69,21 +69,26 @@ def runoffs(
         trials = rehearsal.trials("run-off")
         if not trials:
             continue
-        whole, scores = dict(trials[1].configuration), defaultdict[str, list[float]](list)
+        whole = dict(trials[1].configuration)
+        scores = defaultdict[str, tuple[list[float], list[float]]](lambda: ([], []))  # each part with its own rounds
         rounds = [trials[number : number + 4] for number in range(0, len(trials), 4)]
         assert 1 <= len(rounds) <= RUNOFF_ROUNDS
+        texts: list[str] = []
         assert rehearsal.phases()["run-off"].runs == 2 * RUNOFF_RUNS == len(rounds[-1])
         for part in rounds:
             small = dict(part[0].configuration)
             assert [dict(trial.configuration) for trial in part] == [small, whole, whole, small]
             assert small.items() < whole.items()
+            question = f"{len(small)} of {len(whole)} changes, or all of them?"
+            texts.append(f"still {question}" if str(small) in scores else question)
+            both = scores[str(small)]
             for trial in part:
-                scores[str(dict(trial.configuration))].append(trial.score or 0.0)
+                both[dict(trial.configuration) == whole].append(trial.score or 0.0)
             last = len(rounds) == RUNOFF_ROUNDS and part is rounds[-1]
-            both = scores[str(small)], scores[str(whole)]
             lost = loses(*both, "maximize", noise_found.upper_sd, margin, decide=last)
             assert (lost is False) == (chosen == small and part is rounds[-1])
-        assert rehearsal.phases()["run-off"].text == f"{len(small)} of {len(whole)} changes, or all of them?"
+        phases = [event for event in rehearsal.events if isinstance(event, PhaseStarted)]
+        assert [phase.text for phase in phases if phase.phase == "run-off"] == texts
         assert chosen in (whole, small)
         found.append((dict(trials[0].configuration), whole, chosen))
     return found

@@ -252,19 +252,20 @@ class Tuning:
         """
         small, whole = incumbent.minimal, incumbent.configuration
         direction, margin = self._plan.objective.direction, math.log1p(self._noise.margin_percent / 100.0)
-        scores: dict[frozenset[tuple[str, Value]], list[float]] = {}
+        known: dict[frozenset[tuple[str, Value]], tuple[list[float], list[float]]] = {}
         lost: list[Mapping[str, Value]] = []
         for played in range(1, RUNOFF_ROUNDS + 1):
             if small == whole:
                 break
-            self._phase("run-off", 2 * RUNOFF_RUNS, f"{len(small)} of {len(whole)} changes, or all of them?")
+            part = frozenset(small.items())
+            question = f"{len(small)} of {len(whole)} changes, or all of them?"
+            self._phase("run-off", 2 * RUNOFF_RUNS, f"still {question}" if part in known else question)
+            both = known.setdefault(part, ([], []))  # runs of other rounds are of other minutes, which may be worse ones
             for number in range(2 * RUNOFF_RUNS):
-                configuration = (small, whole)[(number + number // 2) % 2]
-                trial = self._measure(configuration, "run-off", number + 1, 2 * RUNOFF_RUNS)
-                known = scores.setdefault(frozenset(configuration.items()), [])
-                known += [] if trial.score is None else [trial.score]
+                arm = (number + number // 2) % 2
+                trial = self._measure((small, whole)[arm], "run-off", number + 1, 2 * RUNOFF_RUNS)
+                both[arm].extend([] if trial.score is None else [trial.score])
             last = played == RUNOFF_ROUNDS or not self._schedule.runoff_fits
-            both = scores[frozenset(small.items())], scores[frozenset(whole.items())]
             worse = loses(*both, direction, self._noise.upper_sd, margin, decide=last)
             if worse is False:
                 return small
