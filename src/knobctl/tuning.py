@@ -260,7 +260,7 @@ class Tuning:
             part = frozenset(small.items())
             question = f"{len(small)} of {len(whole)} changes, or all of them?"
             self._phase("run-off", 2 * RUNOFF_RUNS, f"still {question}" if part in known else question)
-            both = known.setdefault(part, ([], []))  # runs of other rounds are of other minutes, which may be worse ones
+            both = known.setdefault(part, ([], []))  # never runs of other rounds: their minutes may be worse
             for number in range(2 * RUNOFF_RUNS):
                 arm = (number + number // 2) % 2
                 trial = self._measure((small, whole)[arm], "run-off", number + 1, 2 * RUNOFF_RUNS)
