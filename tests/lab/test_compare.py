@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from knobctl.errors import StoreError, UsageError
+from knobctl.lab import compare_memory
 from knobctl.lab.compare_case import COLUMNS, LEAST_GAIN, NEAR, Case, Played, play, row_of, row_read, steps
-from knobctl.lab.compare_contenders import CONTENDERS, contender, contenders, installed, known
+from knobctl.lab.compare_contenders import CONTENDERS, contender, contenders, known, usual
 from knobctl.lab.compare_file import CompareRecord, read_comparisons, write_comparisons
 from knobctl.lab.compare_frozen import Frozen, freeze, require_frozen, sources_hash
+from knobctl.lab.compare_memory import KINDS, earlier
 from knobctl.lab.compare_surfaces import DEVELOPMENT, FIRST_SEED, LOCKED, ROUND, family_of, surfaces_of
 from knobctl.lab.session import named_surface, run_session
 from knobctl.stats import log_effect
@@ -21,6 +23,7 @@ from knobctl.target.families import FAMILIES
 from knobctl.target.synthetic import SyntheticSurface
 from tests.lab.comparisons import case, played
 
+MARKS = {"related": ("~0", "~1"), "unrelated": ("!0", "!1")}
 SMALL = Case("random", "family:few:1000", "vm", 0, 12)
 
 
@@ -32,8 +35,9 @@ def test_a_contender_is_a_searcher_with_settings() -> None:
     assert [each.name for each in contenders(["tpe", "random", "tpe"])] == ["tpe", "random"]
     own = contender("mine:Searcher")
     assert (own.name, own.searcher) == ("mine:Searcher", "mine:Searcher")
-    assert ("smac" in known(), "smac" in installed()) == (True, find_spec("smac") is not None)
-    assert {"ppo-8", "tpe", "gp", "cmaes", "random", "one-at-a-time"} <= set(installed()) <= set(known())
+    assert ("smac" in known(), "smac" in usual()) == (True, find_spec("smac") is not None)
+    assert {"ppo-8", "tpe", "gp", "cmaes", "random", "one-at-a-time"} <= set(usual()) <= set(known())
+    assert not any(CONTENDERS[name].remembers for name in usual())
 
 
 def test_an_unknown_contender_is_refused_with_those_that_there_are() -> None:
@@ -97,9 +101,9 @@ def test_a_session_is_kept_trial_by_trial_with_its_truth(one: Played) -> None:
 
 
 def test_what_is_offered_is_looked_at_after_every_few_trials(long: Played) -> None:
-    assert steps(12) == (5, 10, 12)
-    assert steps(60)[-1] == 60 and len(steps(60)) == 12
-    assert len(long.by_trials) == len(long.by_time) == len(long.own) == len(steps(15)) == 3
+    assert steps(12) == (4, 5, 10, 12)
+    assert steps(60)[-1] == 60 and len(steps(60)) == 13
+    assert len(long.by_trials) == len(long.by_time) == len(long.own) == len(steps(15)) == 4
 
 
 def test_what_is_offered_at_the_end_is_what_was_verified(long: Played) -> None:
@@ -218,3 +222,34 @@ def test_a_damaged_record_of_what_was_frozen_is_named(tmp_path: Path) -> None:
 def test_the_hash_is_that_of_the_searchers() -> None:
     assert len(sources_hash()) == 64
     assert {each.searcher for each in CONTENDERS.values()} >= {"sappo", "ppo", "tpe"}
+
+
+# --- with a memory
+
+
+def test_earlier_sessions_are_of_other_machines_with_the_same_knobs_and_always_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(compare_memory, "SESSIONS", 2)
+    earlier.cache_clear()
+    surface = named_surface("family:few:1000")
+    assert isinstance(surface, SyntheticSurface)
+    for kind in KINDS:
+        past = earlier("family:few:1000", kind, "vm")
+        assert [session.surface for session in past] == [f"family:few:1000{mark}" for mark in MARKS[kind]]
+        knobs = {name for session in past for trial in session.trials for name in trial.configuration}
+        assert knobs <= surface.default().keys()
+        earlier.cache_clear()
+        again = earlier("family:few:1000", kind, "vm")
+        assert [session.trials for session in again] == [session.trials for session in past]
+    assert earlier("sweep:sysbench-seqwr", "related", "vm") == (), "a recorded machine has no relatives"
+    earlier.cache_clear()
+
+
+def test_a_contender_with_a_memory_begins_with_what_was_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare_memory, "SESSIONS", 3)
+    earlier.cache_clear()
+    with_memory = play(Case("sappo-related", "family:wounded:1000", "vm", 0, 12))
+    earlier.cache_clear()
+    assert with_memory.gains[0] is not None and with_memory.gains[0] > 0.5 * with_memory.optimum
+    assert with_memory.share(with_memory.by_trials[0]) > 0.7

@@ -12,13 +12,13 @@ import pytest
 from scipy.stats import trim_mean  # type: ignore[import-untyped]
 
 from knobctl.errors import StoreError
-from knobctl.lab.compare_case import Played
+from knobctl.lab.compare_case import FIRST_LOOK, Played, steps
 from knobctl.lab.compare_figures import Board, Estimate, estimate, expected_time, holm, interquartile_mean, plain_mean
 from knobctl.lab.compare_file import CompareRecord
 from knobctl.lab.compare_page import drawings, page, plot_name, write_page
 from knobctl.lab.compare_plot import Curve, curves, dots
 from knobctl.lab.compare_tables import checks, findings, looks
-from tests.lab.comparisons import case, played, sessions
+from tests.lab.comparisons import BUDGET, case, played, sessions
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -132,6 +132,20 @@ def test_the_flagship_is_measured_against_its_best_peer() -> None:
     assert list(behind.values()) == [False] * 5
 
 
+def test_a_memory_has_to_help_at_once_and_must_not_mislead() -> None:
+    good = met(sessions({"sappo": [0.6] * 3, "sappo-related": [0.8] * 3, "sappo-unrelated": [0.58] * 3}))
+    assert list(good.values()) == [True] * len(good)
+    assert "sappo-related offers at least 0.75 of what is possible after 4 trials" in good
+    assert sum("sappo-unrelated is not behind sappo" in promise for promise in good) == 7, "also at the first look"
+    bad = met(sessions({"sappo": [0.6] * 3, "sappo-related": [0.7] * 3, "sappo-unrelated": [0.5] * 3}))
+    assert list(bad.values()) == [False] * len(bad)
+
+
+def test_the_first_look_is_shown_where_there_is_a_memory() -> None:
+    assert looks(Board(sessions({"sappo": [0.6]})))[0] == 10
+    assert looks(Board(sessions({"sappo": [0.6], "sappo-related": [0.6]})))[0] == FIRST_LOOK
+
+
 def words(pairs: Sequence[tuple[object, Played]], title: str) -> dict[str, dict[str, str]]:
     tables = findings(pairs).tables  # type: ignore[arg-type]
     table = next(table for table in tables if table.title.startswith(title))
@@ -139,7 +153,7 @@ def words(pairs: Sequence[tuple[object, Played]], title: str) -> dict[str, dict[
 
 
 def test_tables_say_what_was_offered_and_what_it_cost() -> None:
-    one = sessions({"sappo": [0.8, 0.8], "sappo-no-actor": [0.7, 0.7]}, own=(0.1,) * 12)
+    one = sessions({"sappo": [0.8, 0.8], "sappo-no-actor": [0.7, 0.7]}, own=(0.1,) * len(steps(BUDGET)))
     false = [(case("sappo", f"family:null:{seed}"), played(0.0, optimum=0.0)) for seed in range(4)]
     pairs = [*one, *false]
     assert words(pairs, "What is offered")["sappo"]["25"] == "0.80 (0.80 to 0.80)"

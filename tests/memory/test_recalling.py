@@ -18,6 +18,7 @@ from knobctl.measure import Verdict
 from knobctl.memory import Memory, look, recall, remember
 from knobctl.memory.recalling import MOST_OBSERVATIONS, MOST_SESSIONS, translated
 from knobctl.search.model import Observation
+from knobctl.search.remembered import MOST_WARNINGS, Remembered, warnings_of
 from knobctl.store import Store
 from tests.memory.sessions import FACTS, FOUND, SPACE, TRIALS, finish, here, memory, trial
 
@@ -104,6 +105,22 @@ def test_a_word_that_does_not_exist_here_is_left_out() -> None:
     assert translated(past, space, {"thp.enabled": "madvise"}, "maximize")[1] == {}
 
 
+def test_where_runs_failed_is_remembered_too() -> None:
+    trials = (
+        trial(1, "baseline", 10.0), trial(2, "search", 11.0, {"vm.dirty_ratio": 40}),
+        trial(3, "search", None, {"vm.dirty_ratio": 80}), trial(4, "search", None, {"vm.other": 3}),
+    )  # fmt: skip
+    past = memory(trials=trials, improvement=None)
+    observations, _, failures = translated(past, SPACE, FOUND, "maximize")
+    assert failures == ({**FOUND, "vm.dirty_ratio": 80},), "of another knob nobody knows what it would do here"
+    remembered = Remembered("a", 1.0, observations, failures=failures)
+    labels = [(each.configuration["vm.dirty_ratio"], each.gain) for each in warnings_of([remembered])]
+    assert labels == [(80, -1.0), (40, 0.0), (20, 0.0)]
+    many = Remembered("b", 1.0, observations * 90, failures=failures * 90)
+    assert len(warnings_of([remembered, many])) <= 2 * MOST_WARNINGS
+    assert warnings_of([Remembered("c", 1.0, observations)]) == [], "nothing failed, nothing to warn of"
+
+
 def test_without_a_baseline_or_anything_else_there_is_nothing_to_learn() -> None:
     assert told(memory(trials=(trial(1, "search", 1.0, {"vm.swappiness": 1}),))) == []
     assert told(memory(trials=(trial(1, "baseline", 1.0),))) == []
@@ -119,14 +136,16 @@ configurations = st.dictionaries(st.sampled_from(["vm.dirty_ratio", "vm.swappine
 def test_whatever_is_remembered_may_be_tried_here(
     tried: list[dict[str, Value]], found: dict[str, Value], best: dict[str, Value], default: dict[str, Value]
 ) -> None:
-    trials = [trial(0, "baseline", 100.0), *(trial(1 + n, "search", 90.0 + n, each) for n, each in enumerate(tried))]
-    observations, guess = translated(
+    scores = (90.0, 91.0, None)
+    trials = [trial(0, "baseline", 100.0)]
+    trials += [trial(1 + n, "search", scores[n % 3], each) for n, each in enumerate(tried)]
+    observations, guess, failures = translated(
         memory(trials=tuple(trials), found=found, best=best, candidate=best), SPACE, default, "maximize"
     )
-    for observation in observations:
-        assert observation.configuration.keys() == set(SPACE.names)
+    for configuration in (*(each.configuration for each in observations), *failures):
+        assert configuration.keys() == set(SPACE.names)
         for dimension in SPACE.dimensions:
-            value = observation.configuration[dimension.name]
+            value = configuration[dimension.name]
             assert dimension.contains(value) or value == default[dimension.name]
     for name, value in guess.items():
         assert SPACE.dimensions[SPACE.names.index(name)].contains(value)

@@ -60,7 +60,7 @@ def test_no_sample_and_nothing_that_cannot_be_learned_from_travels(store: Store,
     finish(store, "s-1")
     left = memory_named(store, "s-1")
     assert left is not None
-    assert [each.kind for each in left.trials] == ["baseline", "baseline", "search", "search"], "and none that failed"
+    assert [each.kind for each in left.trials] == ["baseline", "baseline", "search", "search", "search"]
     assert all(not (each.samples or each.metrics or each.machine) for each in left.trials)
     assert left.fingerprint.load == LOAD
 
@@ -235,7 +235,7 @@ def test_a_line_that_is_no_session_is_refused(file: Path, line: bytes) -> None:
 def test_too_many_trials_are_refused(file: Path) -> None:
     record = document(file)
     record["trials"] *= 100
-    with pytest.raises(StoreError, match="trials: List should have at most 160 items"):
+    with pytest.raises(StoreError, match="trials: List should have at most 280 items"):
         read_memories(forged(file, record))
 
 

@@ -189,6 +189,20 @@ def test_small_losses_do_not_add_up() -> None:
     assert model.predict(best) - model.predict(smaller) <= MEASURABLE * model.noise_sd
 
 
+def test_of_two_explanations_neither_is_dropped() -> None:
+    """Two knobs were always set together: which of the two gains, nobody can know from these trials."""
+    space, default = cube(4)
+    both = {**default, "demo.k0": 900, "demo.k1": 700}
+    random = np.random.default_rng(5)
+    record = [trial(number, "baseline", {}, 1000.0 * math.exp(NOISE * random.standard_normal())) for number in range(6)]
+    for number in range(6, 18):
+        score = 1000.0 * math.exp(two_matter(both) + NOISE * random.standard_normal())
+        record.append(trial(number, "search", both, score))
+    incumbent = choose(record, space, default, "maximize", NOISE)
+    assert incumbent is not None
+    assert incumbent.configuration == incumbent.minimal == {"demo.k0": 900, "demo.k1": 700}
+
+
 def test_knobs_that_may_only_go_together_go_together() -> None:
     space, default = cube(4)
     record = searched(space, default, two_matter, 40, 1)

@@ -10,7 +10,15 @@ import pytest
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.knobs.space import Dimension, Space
-from knobctl.search.model import MOST_DEFAULTS, MOST_TRIALS, Effect, Model, Observation, observe
+from knobctl.search.model import (
+    MOST_DEFAULTS,
+    MOST_TRIALS,
+    Effect,
+    Model,
+    Observation,
+    observe,
+    probability_above_zero,
+)
 
 NOISE = 0.02
 SPACE = Space(tuple(Dimension(f"demo.k{index}", "integer", 0, 1000) for index in range(4)))
@@ -52,7 +60,7 @@ def test_effects_are_differences() -> None:
     assert there.mean == pytest.approx(model.predict({"demo.k0": 900}) - model.predict({"demo.k0": 300}))
     assert there.mean == pytest.approx(-back.mean)
     assert there.sd == pytest.approx(back.sd)
-    assert model.effect(DEFAULT) == Effect(0.0, 0.0)
+    assert model.effect(DEFAULT) == Effect(0.0, 0.0, 0.0)
     assert model.predict({}) == 0.0
 
 
@@ -63,10 +71,10 @@ def test_what_was_never_tried_is_less_certain() -> None:
 
 
 def test_certainty_of_an_effect() -> None:
-    assert Effect(0.0, 1.0).sure == pytest.approx(0.5)
-    assert Effect(1.96, 1.0).sure == pytest.approx(0.975, abs=1e-4)
-    assert Effect(-1.0, 0.0).sure == 0.0
-    assert Effect(1.0, 0.0).sure == 1.0
+    assert probability_above_zero(0.0, 1.0) == pytest.approx(0.5)
+    assert probability_above_zero(1.96, 1.0) == pytest.approx(0.975, abs=1e-4)
+    assert probability_above_zero(-1.0, 0.0) == 0.0
+    assert probability_above_zero(1.0, 0.0) == 1.0
 
 
 # --- drift

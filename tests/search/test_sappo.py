@@ -14,7 +14,7 @@ from knobctl.search.base import SearchSummary
 from knobctl.search.model import Observation
 from knobctl.search.registry import make_searcher
 from knobctl.search.remembered import Remembered
-from knobctl.search.sappo import FEWEST_TRIALS, SAPPOSearcher
+from knobctl.search.sappo import FEWEST_TRIALS, PRETRAINING, SAPPOSearcher
 from knobctl.search.session import run_search
 from tests.env.invented import bell, env_for, number
 from tests.search.contract import SearcherContract
@@ -103,7 +103,7 @@ def test_what_is_bad_is_rarely_tried_again() -> None:
     assert sum(number(configuration, "demo.k1") > 400 for configuration in tried(env)[-10:]) <= 2
 
 
-def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
+def remembered_session() -> Remembered:
     random = np.random.default_rng(0)
     past = env_for(one_matters, 6, total_timesteps=1)
     observations = []
@@ -111,10 +111,41 @@ def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
         configuration = past.plan.decode(random.random(6).tolist())
         gain = float(np.log(one_matters(configuration) / one_matters(past.plan.default)))
         observations.append(Observation(configuration, gain, 30.0 * moment))
-    remembered = Remembered("20260101-000000-aaaa", 1.0, tuple(observations), why="the same machine")
+    return Remembered("20260101-000000-aaaa", 1.0, tuple(observations), why="the same machine")
+
+
+def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
     env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
-    played(env, remembered=(remembered,))
+    played(env, remembered=(remembered_session(),))
     assert np.mean([one_matters(configuration) for configuration in tried(env)[:4]]) > 1600
+
+
+def test_where_earlier_sessions_failed_is_avoided() -> None:
+    def fails(configuration: Mapping[str, Value]) -> float | None:
+        return None if number(configuration, "demo.k1") > 500 else one_matters(configuration)
+
+    random = np.random.default_rng(1)
+    space = env_for(one_matters, 4, total_timesteps=1)
+    tries = [space.plan.decode(random.random(4).tolist()) for _ in range(40)]
+    failures = tuple(each for each in tries if fails(each) is None)
+    fine = tuple(Observation(each, 0.0) for each in tries if fails(each) is not None)
+    counts = []
+    for past in ((), (Remembered("20260101-000000-aaaa", 1.0, fine, failures=failures),)):
+        env = env_for(fails, 4, noise=0.02, total_timesteps=12)
+        played(env, actor=False, remembered=past)
+        counts.append(sum(number(configuration, "demo.k1") > 500 for configuration in tried(env)))
+    alone, warned = counts
+    assert warned < alone and warned <= 2, counts
+
+
+def test_the_policy_learns_from_earlier_sessions_before_there_are_trials() -> None:
+    counts = []
+    for remembered in ((), (remembered_session(),)):
+        env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
+        counts.append(played(env, remembered=remembered).policy_updates)
+    alone, with_memory = counts
+    assert alone is not None and with_memory is not None
+    assert with_memory >= PRETRAINING + alone
 
 
 def test_settings_of_the_plan_that_it_does_not_use_are_named() -> None:

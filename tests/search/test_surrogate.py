@@ -9,7 +9,7 @@ import pytest
 
 from knobctl.knobs import Value
 from knobctl.knobs.space import Dimension, Space
-from knobctl.search.model import Model, Observation
+from knobctl.search.model import Effect, Model, Observation
 from knobctl.search.process import Array
 from knobctl.search.surrogate import Memory, Predicted, State, Surrogate
 
@@ -54,6 +54,20 @@ def test_with_enough_trials_the_truth_is_believed() -> None:
         assert np.abs(predicted.mean - truth).max() < 4 * NOISE
         assert int(np.argmax(predicted.mean)) in (6, 7, 8)
         assert np.abs(surrogate(40, seed).predict(line(3)).mean).max() < 2 * NOISE, "a bystander"
+
+
+def test_an_effect_is_that_of_the_mixture_of_all_beliefs() -> None:
+    found = surrogate(12, 1)
+    there, here = {"demo.k0": 700}, {"demo.k0": 300, "demo.k3": 900}
+    effect = found.effect(there, here)
+    points = found.model.encoding.coordinates([{**DEFAULT, **there}, {**DEFAULT, **here}])
+    assert effect.mean == pytest.approx(float(np.diff(found.predict(points).mean[::-1])[0]))
+    assert effect.mean == pytest.approx(-found.effect(here, there).mean)
+    alone = found.predict(points[:1])
+    assert found.effect(there).mean == pytest.approx(float(alone.mean[0]))
+    assert found.effect(there).sd == pytest.approx(float(alone.sd[0]))
+    assert found.effect(there).sure == pytest.approx(1.0 - float(alone.below(0.0)[0]), abs=1e-6)
+    assert found.effect(DEFAULT) == Effect(0.0, 0.0, 0.0)
 
 
 def test_the_less_is_known_the_less_is_believed() -> None:

@@ -37,8 +37,9 @@ _SEEDS, _BUDGET, _NOISE = 6, 60, "vm"
     help="Which machines: those for development, or those that stay locked until the searchers are frozen.",
 )  # fmt: skip
 @click.option(
-    "--searchers", metavar="LIST", help="Contenders, with commas between them; all that are installed when left out."
-)
+    "--searchers", metavar="LIST",
+    help="Contenders, with commas between them; when left out, all that are installed and remember nothing.",
+)  # fmt: skip
 @click.option(
     "--surfaces", type=click.IntRange(1, 10_000), metavar="N",
     help="Machines; 39 that are drawn and those that were recorded when left out.",
@@ -85,6 +86,9 @@ def compare_command(as_json: bool, freeze: bool, **given: Any) -> int:
     tpe, gp, cmaes          Optuna's samplers
     smac                    SMAC3, where it is installed
     random, one-at-a-time   the controls
+    sappo-related           sappo that remembers ten sessions on machines of the
+                            same kind; only when named, as the next one
+    sappo-unrelated         sappo that remembers ten sessions which mislead it
     module:object           one of your own; object(seed) makes it
 
     Sessions are played on simulated machines, in virtual time. Whoever is interrupted keeps what was played.
@@ -134,7 +138,7 @@ def _freeze(as_json: bool) -> int:
 def _start(given: Mapping[str, Any], before: CompareRecord | None) -> tuple[CompareRecord, list[Case]]:
     """The record to fill, and the cases to play: those of one machine together, so that what is cut off is fair."""
     from knobctl.lab.compare_case import Case
-    from knobctl.lab.compare_contenders import contenders, installed
+    from knobctl.lab.compare_contenders import contenders, usual
     from knobctl.lab.compare_file import CompareRecord
     from knobctl.lab.compare_frozen import require_frozen, sources_hash
     from knobctl.lab.compare_surfaces import LOCKED, surfaces_of
@@ -143,7 +147,7 @@ def _start(given: Mapping[str, Any], before: CompareRecord | None) -> tuple[Comp
     if split == LOCKED:
         require_frozen()
     named = [word.strip() for word in (given["searchers"] or "").split(",") if word.strip()]
-    names = [each.name for each in contenders(named or installed())]
+    names = [each.name for each in contenders(named or usual())]
     cases = [
         Case(name, surface, noise, number, budget)
         for surface in surfaces_of(split, given["surfaces"])

@@ -2,7 +2,8 @@
 
 The session is played once, to the end of its budget. What would have been offered after fewer trials, or after less
 time, is computed afterwards from the trials until then, for every searcher in the same way: by
-:func:`knobctl.search.incumbent.choose`, as in every run of knobctl.
+:func:`knobctl.search.incumbent.best_measured`, as in every run of knobctl. What the run-off then takes away again shows
+in what is recommended in the end.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from knobctl.env.cutting import RISK_PERCENT
 from knobctl.errors import BenchmarkBroken, SafetyStop
 from knobctl.events import Trial
 from knobctl.lab.compare_contenders import contender
+from knobctl.lab.compare_memory import earlier
 from knobctl.lab.session import LabSession, named_surface, plan_for, run_session
 from knobctl.safety import Consent
-from knobctl.search.incumbent import choose
+from knobctl.search.incumbent import best_measured
 from knobctl.stats import geometric_mean, log_effect, log_ratio
 from knobctl.target.simulated import SimulatedTarget
 from knobctl.target.surfaces import Surface
 
-STEP = 5
-"""What is offered is looked at after every so many trials."""
+STEP, FIRST_LOOK = 5, 4
+"""What is offered is looked at after every so many trials, and once before: a memory shows at the first ones."""
 
 NEAR = 0.95
 """A session has arrived when what it offers gains this share of what is possible."""
@@ -75,7 +77,7 @@ class Played:
         gains: Of every trial of the search.
         times: Length of every trial, in whole runs: less than 1 when it was cut short.
         cut: Numbers of the trials that were cut short, from 0.
-        by_trials: Of what is offered after :data:`STEP` trials, after twice as many, and so on.
+        by_trials: Of what is offered after so many trials as :func:`steps` says.
         by_time: The last of these after as long as so many whole runs take, the default's controls included.
         own: Of the best score seen after so many trials: what the searcher's own users would take.
         claimed: What the best score of all would have claimed; None without any.
@@ -133,7 +135,7 @@ class Played:
 
 def steps(budget: int) -> tuple[int, ...]:
     """After how many trials it is looked at what is offered: the places of ``by_trials``, ``by_time`` and ``own``."""
-    return (*range(STEP, budget, STEP), budget)
+    return tuple(sorted({min(FIRST_LOOK, budget), *range(STEP, budget, STEP), budget}))
 
 
 def play(case: Case) -> Played:
@@ -146,11 +148,12 @@ def play(case: Case) -> Played:
     recorded = case.surface.startswith("sweep:")
     run_seconds = float(getattr(surface, "run_seconds", RUN_SECONDS))
     none = (0.0,) * len(steps(case.budget))
+    memory = earlier(case.surface, who.remembers, case.noise) if who.remembers else ()
     optimum = float(surface.optimum()[1])  # type: ignore[attr-defined]  # machines of a comparison know their best
     try:
         session = run_session(
             surface, "own" if recorded else case.noise, who.searcher, case.budget, case.seed,
-            run_seconds=run_seconds, **who.options,
+            run_seconds=run_seconds, memory=memory, **who.options,
         )  # fmt: skip
     except (BenchmarkBroken, SafetyStop) as error:
         return Played(type(error).__name__, optimum, by_trials=none, by_time=none, own=none)
@@ -217,11 +220,8 @@ class _Look:
         if not trials:
             return 0.0
         plan, known = self._plan, self._session.trials[: ends[trials - 1][0]]
-        found = choose(
-            known, plan.space, plan.default, plan.objective.direction, self._noise_sd,
-            lambda complete: plan.repair(complete) == dict(complete),
-        )  # fmt: skip
-        return self._gain(found.minimal) if found else 0.0
+        found = best_measured(known, plan.space, plan.default, plan.objective.direction, self._noise_sd)
+        return self._gain(found)
 
     def _near(self, gain: float | None) -> bool:
         return self._optimum >= LEAST_GAIN and gain is not None and gain >= NEAR * self._optimum

@@ -21,6 +21,7 @@ class Contender:
         summary: What it is, a few words.
         options: Further arguments of :func:`~knobctl.lab.session.run_session`.
         needs: A module that has to be installed for it.
+        remembers: What it has from earlier sessions: one of :data:`~knobctl.lab.compare_memory.KINDS`, or nothing.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Contender:
     summary: str
     options: Mapping[str, Any] = field(default_factory=dict)
     needs: str = ""
+    remembers: str = ""
 
 
 CONTENDERS: Mapping[str, Contender] = {
@@ -43,11 +45,21 @@ CONTENDERS: Mapping[str, Contender] = {
         Contender("smac", "smac", "SMAC3, random forest", needs="smac"),
         Contender("random", "random", "anywhere"),
         Contender("one-at-a-time", "one-at-a-time", "each knob alone, then the best together, then finer"),
+        Contender(
+            "sappo-related",
+            "sappo",
+            "sappo that remembers ten sessions on machines of the same kind",
+            remembers="related",
+        ),
+        Contender(
+            "sappo-unrelated", "sappo", "sappo that remembers ten sessions which mislead it", remembers="unrelated"
+        ),
     )
 }
 """By name."""
 
 FLAGSHIP, ABLATED = "sappo", "sappo-no-actor"
+RELATED, UNRELATED = "sappo-related", "sappo-unrelated"
 VANILLA = ("ppo-8", "ppo-2048")
 PEERS = ("tpe", "gp", "cmaes", "smac")
 """The model-based searchers that the flagship is measured against."""
@@ -74,10 +86,13 @@ def known() -> tuple[str, ...]:
     return tuple(name for name, each in CONTENDERS.items() if each.searcher in SEARCHERS + OPTIONAL)
 
 
-def installed() -> tuple[str, ...]:
-    """The names of those that can play here."""
+def usual() -> tuple[str, ...]:
+    """The names of those that play when nobody is named: all that can play here and remember nothing."""
     return tuple(
-        name for name in known() if not CONTENDERS[name].needs or importlib.util.find_spec(CONTENDERS[name].needs)
+        name
+        for name in known()
+        if not CONTENDERS[name].remembers
+        and (not CONTENDERS[name].needs or importlib.util.find_spec(CONTENDERS[name].needs))
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from knobctl.errors import StoreError
 from knobctl.lab import compare_tables as tables
 from knobctl.lab.compare_case import LEAST_GAIN, NEAR, steps
-from knobctl.lab.compare_contenders import CONTENDERS
+from knobctl.lab.compare_contenders import CONTENDERS, RELATED, UNRELATED
 from knobctl.lab.compare_figures import Board, Estimate, estimate, expected_time, interquartile_mean, plain_mean
 from knobctl.lab.compare_file import CompareRecord
 from knobctl.lab.compare_plot import Curve, curves, dots
@@ -40,7 +40,7 @@ Intervals hold 95 %. Those of single scores say what other luck would have given
 differences and ratios say what other machines of these kinds would have given.
 
 **What was not tested here:** real benchmarks, whose shapes and noise may be of another kind; budgets and runs of other
-lengths; memory of earlier sessions and suggestions, which every session here begins without.
+lengths; suggestions, which every session here begins without{memory}.
 
 | contender | what it is |
 | --- | --- |
@@ -150,6 +150,7 @@ def page(records: Mapping[str, CompareRecord], numbers: str, folder: str = "") -
         numbers=numbers,
         least=percent(LEAST_GAIN),
         contenders="\n".join(f"| `{name}` | {_summary(name)} |" for name in names),
+        memory="" if names.keys() & {RELATED, UNRELATED} else ", as without memories of earlier ones",
     )
     return "\n".join([head, *(_section(split, record, folder) for split, record in played.items())])
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from knobctl.lab.compare_case import NEAR, Case, Played, steps
-from knobctl.lab.compare_contenders import ABLATED, FLAGSHIP, PEERS, VANILLA
+from knobctl.lab.compare_case import FIRST_LOOK, NEAR, Case, Played, steps
+from knobctl.lab.compare_contenders import ABLATED, FLAGSHIP, PEERS, RELATED, UNRELATED, VANILLA
 from knobctl.lab.compare_figures import Board, estimate, expected_time, holm, interquartile_mean, plain_mean
 from knobctl.lab.compare_surfaces import family_of
 from knobctl.lab.study_figures import Check, Findings, Share, Table
@@ -22,6 +22,9 @@ PEER_LOOKS = (15, 25, 45)
 
 VANILLA_LOOK, VANILLA_LEAD, VANILLA_BAD = 40, 0.10, 0.5
 MARGIN, PEER_TIME = 0.03, 0.7
+REMEMBERED = 0.75
+"""What a memory of related machines has to give at the first look."""
+
 SIGNIFICANT = 0.05
 
 _NOTHING = "-"
@@ -44,12 +47,14 @@ def checks(board: Board) -> list[Check]:
         return []
     found = [check for name in VANILLA if name in board.contenders for check in _against_vanilla(board, name)]
     peers = [name for name in PEERS if name in board.contenders]
-    return found + (_against_peers(board, peers) if peers else [])
+    return found + (_against_peers(board, peers) if peers else []) + _with_memory(board)
 
 
-def looks(board: Board, wanted: Sequence[int] = LOOKS) -> list[int]:
-    """Those of them that the sessions have."""
+def looks(board: Board, wanted: Sequence[int] | None = None) -> list[int]:
+    """Those of them that the sessions have; those of :data:`LOOKS` when None, and the first one where it tells much."""
     known = steps(board.budget) if board.budget else ()
+    if wanted is None:
+        wanted = LOOKS if {RELATED, UNRELATED}.isdisjoint(board.contenders) else (FIRST_LOOK, *LOOKS)
     return [look for look in wanted if look in known]
 
 
@@ -139,6 +144,21 @@ def _against_peers(board: Board, peers: Sequence[str]) -> list[Check]:
             ratio.value <= PEER_TIME,
         )
     )
+    return found
+
+
+def _with_memory(board: Board) -> list[Check]:
+    found = []
+    if RELATED in board.contenders:
+        for look in looks(board, (FIRST_LOOK,)):
+            share = board.score(RELATED, offered(board, look), interquartile_mean)
+            promise = f"{RELATED} offers at least {REMEMBERED:g} of what is possible after {look} trials"
+            found.append(Check(promise, share.text(), share.value >= REMEMBERED))
+    if UNRELATED in board.contenders:
+        for look in looks(board):
+            lead = board.difference(UNRELATED, FLAGSHIP, offered(board, look))
+            promise = f"{UNRELATED} is not behind {FLAGSHIP} by more than {MARGIN:.2f} after {look} trials"
+            found.append(Check(promise, lead.text("+.2f"), lead.value >= -MARGIN))
     return found
 
 

@@ -74,7 +74,7 @@ class _Trial(_Closed):
     number: Count
     kind: Kind
     configuration: Configuration
-    score: Score
+    score: Score | None
     started: Amount
     cut_short: bool
     uncertainty: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
@@ -91,7 +91,7 @@ class _Memory(_Closed):
     version: Label
     fingerprint: _Fingerprint
     found: Configuration
-    trials: Annotated[list[_Trial], Field(max_length=MOST_TRIALS + MOST_DEFAULTS)]
+    trials: Annotated[list[_Trial], Field(max_length=2 * MOST_TRIALS + MOST_DEFAULTS)]
     verdict: Verdict
     best: Configuration
     candidate: Configuration

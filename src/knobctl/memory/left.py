@@ -24,7 +24,8 @@ class Memory:
         version: The knobctl that made it.
         fingerprint: What it was about.
         found: Values of its knobs when it began: the default configuration of its time.
-        trials: Its runs that gave a score and that can be learned from, in their order, without samples and metrics.
+        trials: Its runs that can be learned from, in their order, without samples and metrics; those that failed are
+            among them, without their reason.
         verdict: Its verdict.
         best: What it recommended: the verified change, or nothing.
         candidate: What it verified, whatever came out.
@@ -87,10 +88,11 @@ def memory_of(record: SessionRecord, trials: Sequence[Trial]) -> Memory | None:
 
 
 def _worth_keeping(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The latest ones, as many as a model takes."""
+    """The latest ones, as many as a model takes, and as many that failed."""
+    failed = [trial for trial in trials if trial.kind in OTHER_KINDS and trial.score is None][-MOST_TRIALS:]
     defaults = [trial for trial, _ in scored(trials, DEFAULT_KINDS)][-MOST_DEFAULTS:]
     others = [trial for trial, _ in scored(trials, OTHER_KINDS)][-MOST_TRIALS:]
     return tuple(
-        replace(trial, metrics={}, machine={}, samples=(), reward=None)
-        for trial in sorted((*defaults, *others), key=lambda trial: trial.number)
+        replace(trial, metrics={}, machine={}, samples=(), reward=None, failure="")
+        for trial in sorted((*defaults, *others, *failed), key=lambda trial: trial.number)
     )

@@ -144,8 +144,8 @@ def look(store: Store, space: Space, default: Mapping[str, Value], here: Fingerp
 
 def translated(
     memory: Memory, space: Space, default: Mapping[str, Value], direction: str
-) -> tuple[tuple[Observation, ...], dict[str, Value]]:
-    """The trials of a memory as observations of the present space, and its recommendation.
+) -> tuple[tuple[Observation, ...], dict[str, Value], tuple[dict[str, Value], ...]]:
+    """The trials of a memory as observations of the present space, its recommendation, and where its runs failed.
 
     A knob of the present space that the session did not turn had the value that was found then, where the record knows
     it, and is taken to have had the present default where it does not. A trial that turned a knob outside of the space,
@@ -166,7 +166,9 @@ def translated(
         gain = math.log1p(max(memory.improvement, -99.0) / 100.0)
         observed.append(Observation({**then, **memory.candidate}, gain, max(each.time for each in observed)))
     kept = tuple(each for each in observed if _fits(each.configuration, space, default))
-    return kept, _recommended(memory, space, default)
+    failed = [{**then, **trial.configuration} for trial in inside if trial.score is None]
+    failures = tuple(each for each in failed if _fits(each, space, default))
+    return kept, _recommended(memory, space, default), failures
 
 
 def _candidates(store: Store, here: Fingerprint) -> Iterator[_Candidate]:
@@ -217,15 +219,17 @@ def _similar(store: Store, space: Space, default: Mapping[str, Value], candidate
     memory = memory_named(store, candidate.key)
     if memory is None:
         return None
-    observations, best = translated(memory, space, default, memory.fingerprint.direction)
+    observations, best, failures = translated(memory, space, default, memory.fingerprint.direction)
     remembered = Remembered(
-        candidate.key, candidate.likeness.value, observations, best, memory.verdict, candidate.likeness.why
+        candidate.key, candidate.likeness.value, observations, best, memory.verdict, candidate.likeness.why, failures
     )
     return Similar(remembered, candidate.likeness, candidate.created, candidate.origin)
 
 
 def _teaches(remembered: Remembered) -> bool:
     """It has something to say about more than its own default."""
+    if remembered.failures:
+        return True
     configurations = [dict(observation.configuration) for observation in remembered.observations]
     return any(configuration != configurations[0] for configuration in configurations)
 

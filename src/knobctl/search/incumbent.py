@@ -1,7 +1,9 @@
 """The trials of a search in, the configuration worth proving out: the best by a model's mean, never the luckiest run.
 
-What is offered is smaller than what was measured: a knob stays only when the model has evidence for it, and each knob
-that stays has its own share of the effect. Whether all of it is true is for the verification to say.
+What is expected is averaged over several answers to "which knobs matter, and how" that the trials leave open
+(:class:`~knobctl.search.surrogate.Surrogate`), so a knob is not left out because one of two explanations is a little
+more likely. What is offered is smaller than what was measured: a knob stays only when there is evidence for it, and
+each knob that stays has its own share of the effect. Whether all of it is true is for the verification to say.
 """
 
 from __future__ import annotations
@@ -9,12 +11,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
 
 from knobctl.env.bench import DEFAULT_KINDS, SEARCH_KINDS
 from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.knobs.space import Space
-from knobctl.search.model import OTHER_KINDS, Configuration, Effect, Model, observe, scored
+from knobctl.search.model import OTHER_KINDS, Configuration, Effect, Model, Observation, observe, scored
+from knobctl.search.surrogate import Surrogate
 from knobctl.stats import geometric_mean, log_ratio, percent
 
 MEASURABLE = 0.25
@@ -36,14 +42,8 @@ The smallest effect that eight pairs can prove is more than twice that.
 LESS_BEARABLE = (BEARABLE, BEARABLE / 2.0, 0.0)
 """The same for the parts that are tried one after the other when fresh runs say that the first one lost too much."""
 
-CAUTION = 0.5
-"""The incumbent has the largest mean less this many standard deviations of the model: surprises are not trusted."""
-
 WIDENING = 2.0
-"""The intervals of shares are so many times as wide as the model's own.
-
-It takes what it chose (which knobs matter, on which scale) for certain, and the incumbent was chosen by the same
-trials.
+"""The intervals of shares are so many times as wide as the model's own: the incumbent was chosen by the same trials.
 """
 
 _NORMAL_95 = 1.96
@@ -108,31 +108,32 @@ def choose(
     Returns:
         The incumbent, or None when no configuration looks measurably better than the default.
     """
-    observations = observe(trials, space, default, direction)
     claimed = claimed_percent(trials, direction)
-    if not observations or claimed is None:
+    observations = observe(trials, space, default, direction)
+    if claimed is None or not observations:
         return None
-    model = Model(space, default, observations, noise_sd)
-    failed = _failed(trials, space, default)
-    best, cautious = None, float("-inf")
-    for observation, outlier in zip(observations, model.outliers, strict=True):
-        if not observation.eligible or outlier or observation.configuration in failed:
-            continue
-        effect = model.effect(observation.configuration)
-        if effect.mean - CAUTION * effect.sd > cautious:
-            best, cautious = observation.configuration, effect.mean - CAUTION * effect.sd
-    if best is None or model.predict(best) < MEASURABLE * model.noise_sd:
-        return None
-
-    smaller = minimal(model, best, default, _settable(allowed, failed, space))
-    if not smaller:
+    known, failed = _Known(space, default, observations, noise_sd), _failed(trials, space, default)
+    best = _best(known, observations, failed)
+    smaller = minimal(known, best, default, _settable(allowed, failed, space)) if best else {}
+    if best is None or not smaller:
         return None
     return Incumbent(
-        configuration={name: value for name, value in best.items() if value != default[name]},
+        configuration=_changes(best, default),
         minimal=smaller,
-        predicted_log_gain=model.predict(smaller),
+        predicted_log_gain=known.effect(smaller).mean,
         claimed_percent=claimed,
     )
+
+
+def best_measured(
+    trials: Sequence[Trial], space: Space, default: Configuration, direction: str, noise_sd: float
+) -> dict[str, Value]:
+    """The configuration of :func:`choose` as it was measured; empty for none. The arguments are those of choose."""
+    observations = observe(trials, space, default, direction)
+    if not observations:
+        return {}
+    known = _Known(space, default, observations, noise_sd)
+    return _changes(_best(known, observations, _failed(trials, space, default)) or default, default)
 
 
 def smaller_parts(
@@ -149,7 +150,7 @@ def smaller_parts(
 
     Knobs that are ``needed`` stay in any case; the other arguments are those of :func:`choose`.
     """
-    model = Model(space, default, observe(trials, space, default, direction), noise_sd)
+    model = _Known(space, default, observe(trials, space, default, direction), noise_sd)
     settable = _settable(allowed, _failed(trials, space, default), space)
     return [minimal(model, whole, default, settable, bearable, needed) for bearable in LESS_BEARABLE]
 
@@ -168,8 +169,54 @@ def shares_of(
     """
     if not configuration:
         return {}
-    model = Model(space, default, observe(trials, space, default, direction), noise_sd)
+    model = _Known(space, default, observe(trials, space, default, direction), noise_sd)
     return {name: _share(model.effect(configuration, _without(configuration, (name,)))) for name in configuration}
+
+
+class Effects(Protocol):
+    """What tells effects: a model, or several beliefs."""
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of the log score between runs."""
+        ...
+
+    def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
+        """What a configuration gives against another one (the default)."""
+        ...
+
+
+class _Known:
+    """What the trials say, averaged over what they leave open; the same trials say the same."""
+
+    def __init__(
+        self, space: Space, default: Configuration, observations: Sequence[Observation], noise_sd: float
+    ) -> None:
+        model = Model(space, default, observations, noise_sd)
+        self.noise_sd, self.outliers = model.noise_sd, model.outliers
+        self._model = model
+        self._beliefs = Surrogate(model, model.at({}), np.random.default_rng(0))
+        self.effect = self._beliefs.effect
+
+    def means(self, configurations: Sequence[Configuration]) -> list[float]:
+        """Expected log-ratio of each complete configuration to the default."""
+        found: list[float] = self._beliefs.predict(self._model.encoding.coordinates(configurations)).mean.tolist()
+        return found
+
+
+def _best(known: _Known, observations: Sequence[Observation], failed: Sequence[Configuration]) -> Configuration | None:
+    """The measured configuration from which most is expected, when that is anything measurable."""
+    measured = [
+        observation.configuration
+        for observation, outlier in zip(observations, known.outliers, strict=True)
+        if observation.eligible and not outlier and observation.configuration not in failed
+    ]
+    means = known.means(measured) if measured else [0.0]
+    return measured[int(np.argmax(means))] if measured and max(means) >= MEASURABLE * known.noise_sd else None
+
+
+def _changes(configuration: Configuration, default: Configuration) -> dict[str, Value]:
+    return {name: value for name, value in configuration.items() if value != default[name]}
 
 
 def _failed(trials: Sequence[Trial], space: Space, default: Configuration) -> list[dict[str, Value]]:
@@ -188,7 +235,7 @@ def _settable(
 
 
 def minimal(
-    model: Model,
+    model: Effects,
     configuration: Configuration,
     default: Configuration,
     allowed: Callable[[Configuration], bool] = _anything,
@@ -209,7 +256,7 @@ def minimal(
         bearable: What may be lost without evidence, in sd of the noise.
         needed: Names of knobs that stay in any case.
     """
-    kept = {name: value for name, value in configuration.items() if value != default[name]}
+    kept = _changes(configuration, default)
     whole = dict(kept)
     while kept:
         options: list[tuple[float, dict[str, Value]]] = []

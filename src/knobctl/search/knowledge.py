@@ -29,6 +29,9 @@ GATE_SIGNAL = 1.5
 (Spearman), its 80 % intervals hold such a part of them, and the effects that it sees vary so many times as much as the
 noise."""
 
+GATE_TRUST = 0.5
+"""It is dreamt in as well while so large a part of the beliefs starts from earlier sessions."""
+
 _80_PERCENT = float(norm.ppf(0.9))
 _FAILURE_NOISE = 0.35
 _RAIL_NOISE = 0.02
@@ -59,6 +62,7 @@ class Knowledge:
         random: What is drawn is drawn from it.
         start: Where the surrogate's chain stood before the last trial; None at first.
         memories: What earlier sessions knew.
+        warnings: Where their runs failed (gain -1) and where not (0).
 
     Attributes:
         surrogate: Of the score, the observed machine metrics and the guardrails.
@@ -73,6 +77,7 @@ class Knowledge:
         random: np.random.Generator,
         start: State | None = None,
         memories: Sequence[Memory] = (),
+        warnings: Sequence[Observation] = (),
     ) -> None:
         plan, trials = env.plan, env.bench.trials
         model = Model(plan.space, plan.default, observations, noise_sd)
@@ -90,13 +95,15 @@ class Knowledge:
         configurations = [plan.default, *(observations[index].configuration for index in eligible)]
         order = np.argsort(-known.mean, kind="stable")
         self.anchors = np.array([env.places(configurations[index]) for index in order])
-        self._failing = _failing(plan, trials)
+        self._failing = _failing(plan, trials, warnings)
 
     @property
     def gate(self) -> bool:
-        """Whether the surrogate predicts well enough to be dreamt in."""
+        """Whether the surrogate predicts well enough to be dreamt in, by its trials or by those of earlier sessions."""
         model = self.surrogate.model
         count = len(model.gains)
+        if self.surrogate.trusted > GATE_TRUST:
+            return True
         if count < GATE_TRIALS or not model.lengths or not np.ptp(model.left_out) > 0.0:
             return False
         ranks = float(spearmanr(model.gains, model.left_out).statistic)
@@ -140,12 +147,12 @@ class _Rails:
     noises: Array
 
 
-def _failing(plan: SafePlan, trials: Sequence[Trial]) -> Model | None:
+def _failing(plan: SafePlan, trials: Sequence[Trial], warnings: Sequence[Observation]) -> Model | None:
     """A model whose gain is minus the share of failures; None when nothing has failed."""
-    if all(trial.score is not None for trial in trials if trial.kind in OTHER_KINDS):
+    if not warnings and all(trial.score is not None for trial in trials if trial.kind in OTHER_KINDS):
         return None
     labels = [Observation({**plan.default, **trial.configuration}, -float(trial.score is None)) for trial in trials]
-    return Model(plan.space, plan.default, labels, _FAILURE_NOISE)
+    return Model(plan.space, plan.default, [*warnings, *labels], _FAILURE_NOISE)
 
 
 def _rails(plan: SafePlan, trials: Sequence[Trial], baseline: Mapping[str, float]) -> _Rails:

@@ -91,17 +91,22 @@ class Observation:
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference between two configurations, as log-ratio: what the model believes, without noise and drift."""
+    """A difference between two configurations, as log-ratio: what a model believes, without noise and drift.
+
+    Attributes:
+        mean: What is expected.
+        sd: Standard deviation of it.
+        sure: Probability that it is above 0.
+    """
 
     mean: float
     sd: float
+    sure: float
 
-    @property
-    def sure(self) -> float:
-        """Probability that it is above 0."""
-        if self.sd <= 0.0:
-            return float(self.mean > 0.0)
-        return 0.5 * math.erfc(-self.mean / (self.sd * math.sqrt(2.0)))
+
+def probability_above_zero(mean: float, sd: float) -> float:
+    """Of a normal variable; a constant is above 0 or not."""
+    return 0.5 * math.erfc(-mean / (sd * math.sqrt(2.0))) if sd > 0.0 else float(mean > 0.0)
 
 
 def scored(trials: Iterable[Trial], kinds: Sequence[str]) -> list[tuple[Trial, float]]:
@@ -193,9 +198,13 @@ class Model:
 
     def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
         """What a configuration gives against another one (the default); knobs left out are at their default."""
-        pair = self.encoding.coordinates([{**self._default, **configuration}, {**self._default, **(reference or {})}])
-        means, variances = self._posterior(pair[:1], pair[1:])
-        return Effect(float(means[0]), math.sqrt(float(variances[0])))
+        means, variances = self._posterior(self.at(configuration), self.at(reference or {}))
+        mean, sd = float(means[0]), math.sqrt(float(variances[0]))
+        return Effect(mean, sd, probability_above_zero(mean, sd))
+
+    def at(self, configuration: Configuration) -> Array:
+        """Coordinates of a configuration, one row; knobs left out are at their default."""
+        return self.encoding.coordinates([{**self._default, **configuration}])
 
     def means(self, coordinates: Array) -> Array:
         """The mean log-ratio to the default at each row of coordinates."""

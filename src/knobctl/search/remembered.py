@@ -12,6 +12,12 @@ from knobctl.search.model import Observation
 MOST_GUESSES = 3
 """Recommendations of earlier sessions that are tried first, at most."""
 
+MOST_WARNINGS = 40
+"""Failed runs of earlier sessions that a search knows, at most, and as many that did not fail."""
+
+DOUBT = 0.35
+"""Standard deviation on top, of what earlier sessions say about failures; 1 is a failure."""
+
 
 @dataclass(frozen=True)
 class Remembered:
@@ -30,6 +36,7 @@ class Remembered:
         best: What it recommended in the end, as far as the present space has it; empty for nothing.
         verdict: Its verdict, ``IMPROVED`` for one.
         why: Why it counts as similar, one sentence for people.
+        failures: Complete configurations at which its runs failed.
     """
 
     session: str
@@ -38,6 +45,19 @@ class Remembered:
     best: Mapping[str, Value] = field(default_factory=dict)
     verdict: str = ""
     why: str = ""
+    failures: tuple[Mapping[str, Value], ...] = ()
+
+
+def warnings_of(remembered: Sequence[Remembered]) -> list[Observation]:
+    """Where runs of earlier sessions failed (gain -1), and where those of the same sessions did not (gain 0)."""
+    failing = [past for past in remembered if past.failures]
+    failed = [each for past in failing for each in past.failures]
+    fine = [each.configuration for past in failing for each in past.observations]
+    return [
+        Observation(configuration, gain, uncertainty=DOUBT)
+        for gain, configurations in ((-1.0, failed), (0.0, fine))
+        for configuration in configurations[:: len(configurations) // MOST_WARNINGS + 1]
+    ]
 
 
 def first_guesses(remembered: Sequence[Remembered], plan: SafePlan) -> tuple[SafeSuggestion, ...]:

@@ -27,7 +27,7 @@ from knobctl.search.model import Model, observe
 from knobctl.search.one_at_a_time import OneAtATimeSearcher
 from knobctl.search.pool import FROM_ACTOR, PROPOSERS, make_pool, refined
 from knobctl.search.process import Array
-from knobctl.search.remembered import Remembered
+from knobctl.search.remembered import Remembered, warnings_of
 from knobctl.search.surrogate import Memory, State
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ CURIOSITY = (0.3, 1.0, 1.5)
 
 CAUTIOUS, LATE = -0.5, 0.8
 """It is cautious instead from this part of the budget on."""
+
+PRETRAINING = 24
+"""Updates of the policy before the first trial, in what earlier sessions knew."""
 
 SMALLEST_UNIT = 0.02
 """The actor's rewards are in units of noise, but of at least this log-ratio."""
@@ -130,6 +133,7 @@ class _Search:
         self._origin = np.array(env.tuning.places(self._plan.default))
         self._noise = env.tuning.baseline.noise if env.tuning.baseline is not None else SMALLEST_UNIT
         self._memories = self._recalled(remembered)
+        self._warnings = warnings_of(remembered)
         self._first = self._first_points()
         self._state: State | None = None
         self._with_actor = with_actor
@@ -145,7 +149,9 @@ class _Search:
             return self._first.pop()
         if not observations:
             return np.asarray(self._random.random(len(self._origin)))
-        knowledge = Knowledge(self._env, observations, self._noise, self._random, self._state, self._memories)
+        knowledge = Knowledge(
+            self._env, observations, self._noise, self._random, self._state, self._memories, self._warnings
+        )
         self._state = knowledge.surrogate.state
         return self._best_of(knowledge)
 
@@ -208,13 +214,14 @@ class _Search:
         nothing = np.zeros((0, len(self._origin)))
         if not self._with_actor or not knowledge.gate:
             return nothing
-        from knobctl.search.actor import Actor
+        from knobctl.search.actor import UPDATES, Actor
         from knobctl.search.imagined import Dream
 
         if self._actor is None:
             space = self._env.observation_space
             assert isinstance(space, gymnasium.spaces.Box)
             self._actor = Actor(space, len(self._origin), self._seed, self._log)
+        updates = PRETRAINING if self._memories and not self._actor.updates else UPDATES
         curiosity = CAUTIOUS if self._progress >= LATE else CURIOSITY[self._env.played % len(CURIOSITY)]
         self._actor.learn(
             Dream(
@@ -225,7 +232,8 @@ class _Search:
                 unit=max(self._noise, SMALLEST_UNIT),
                 worst=BAD,
                 curiosity=curiosity,
-            )
+            ),
+            updates,
         )
         starts = knowledge.anchors[:ANCHORS]
         predicted = knowledge.surrogate.predict(knowledge.at(starts))

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
 from scipy.stats import norm  # type: ignore[import-untyped]
 
-from knobctl.search.model import Model
+from knobctl.search.model import Configuration, Effect, Model, probability_above_zero
 from knobctl.search.process import (
     LENGTHS,
     SIGNALS,
@@ -196,6 +196,23 @@ class Surrogate:
             sds.append(np.sqrt(variance))
             others += belief.share * change[:, 1:]
         return Predicted(self.shares, np.array(means), np.array(sds), others)
+
+    def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
+        """What a configuration gives against another one (the default); knobs left out are at their default."""
+        here, there = self.model.at(configuration), self.model.at(reference or {})
+        remembered = self._remembered(np.concatenate([here, there]))
+        means, variances, sure = [], [], 0.0
+        for belief in self._beliefs:
+            change, variance = posterior(
+                self.model.points, here, there, belief.state.lengths, belief.signal, belief.weights, belief.inverse
+            )
+            expected = remembered[belief.state.prior]
+            means.append(float(change[0, 0] + expected[0] - expected[1]))
+            variances.append(float(variance[0]))
+            sure += belief.share * probability_above_zero(means[-1], math.sqrt(variances[-1]))
+        mean = float(self.shares @ means)
+        spread = float(self.shares @ (np.array(variances) + (np.array(means) - mean) ** 2))
+        return Effect(mean, math.sqrt(spread), sure)
 
     def _remembered(self, coordinates: Array) -> list[Array]:
         used = {belief.state.prior for belief in self._beliefs}
