@@ -32,6 +32,9 @@ noise."""
 GATE_TRUST = 0.5
 """It is dreamt in as well while so large a part of the beliefs starts from earlier sessions."""
 
+DOUBT = 0.15
+"""Share of the belief that every knob may matter: what the others leave out is looked at again now and then."""
+
 _80_PERCENT = float(norm.ppf(0.9))
 _FAILURE_NOISE = 0.35
 _RAIL_NOISE = 0.02
@@ -87,7 +90,13 @@ class Knowledge:
         self._rails = _rails(plan, both, env.baseline.metrics if env.baseline else {})
         origin = model.encoding.coordinates([plan.default])
         self.surrogate = Surrogate(
-            model, origin, random, start, memories, np.concatenate([shares, self._rails.worse], axis=1)
+            model,
+            origin,
+            random,
+            start,
+            memories,
+            np.concatenate([shares, self._rails.worse], axis=1),
+            doubt=DOUBT,
         )
         eligible = [index for index, seen in enumerate(observations) if seen.eligible and not model.outliers[index]]
         known = self.surrogate.predict(np.concatenate([origin, model.points[eligible]]))
@@ -122,8 +131,8 @@ class Knowledge:
         """What points of the unit cube are worth, one row each."""
         coordinates = self.at(points)
         predicted = self.surrogate.predict(coordinates)
-        value = predicted.log_improvement(self._best) + self._log_allowed(coordinates, predicted)
-        return Worth(value, predicted.below(BAD), predicted.sd)
+        value = predicted.log_improvement(self._best, self.surrogate.model.noise_sd)
+        return Worth(value + self._log_allowed(coordinates, predicted), predicted.below(BAD), predicted.sd)
 
     def metrics(self, predicted: Predicted) -> Array:
         """The observed machine metrics that are expected, as shares of their ceilings, one column each."""

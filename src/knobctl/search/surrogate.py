@@ -113,15 +113,17 @@ class Predicted:
         """Probability that the gain is less than this."""
         return np.asarray(self.shares @ norm.cdf((gain - self.means) / np.maximum(self.sds, _NO_SD)))
 
-    def log_improvement(self, best: Array) -> Array:
+    def log_improvement(self, best: Array, noise_sd: float) -> Array:
         """Log of the expected improvement over the best of each belief, averaged over the beliefs.
 
         Jones, Schonlau and Welch, "Efficient Global Optimization of Expensive Black-Box Functions", 1998, equation 15,
-        averaged as by Snoek, Larochelle and Adams, "Practical Bayesian Optimization", 2012.
+        averaged as by Snoek, Larochelle and Adams, "Practical Bayesian Optimization", 2012. What one noisy run more
+        would hardly teach counts less, as by Huang, Allen, Notz and Zeng, "Global Optimization of Stochastic Black-Box
+        Systems via Sequential Kriging Meta-Models", 2006, equation 13.
         """
         sds = np.maximum(self.sds, _NO_SD)
         z = (self.means - best[:, None]) / sds
-        improvement = sds * (z * norm.cdf(z) + norm.pdf(z))
+        improvement = sds * (z * norm.cdf(z) + norm.pdf(z)) * (1.0 - noise_sd / np.hypot(sds, noise_sd))
         return np.asarray(np.log(np.maximum(self.shares @ improvement, 1e-300)))
 
 
@@ -138,6 +140,7 @@ class Surrogate:
             observation of the model, one column for each quantity. They are predicted under the same beliefs: with the
             kernel of the score and its ratio of signal to noise, as multi-output processes with one kernel do.
         steps: Steps of the chain.
+        doubt: Share of one belief more, by which every knob may matter.
 
     Attributes:
         state: Where the chain stands now.
@@ -155,6 +158,7 @@ class Surrogate:
         memories: Sequence[Memory] = (),
         others: Array | None = None,
         steps: int = STEPS,
+        doubt: float = 0.0,
     ) -> None:
         self.model = model
         self._others = np.zeros((len(model.gains), 0)) if others is None else others
@@ -178,8 +182,9 @@ class Surrogate:
             {index: length for index, length in state.lengths.items() if index in varied},
             state.prior if state.prior < len(self._priors) else 0,
         )
-        self._beliefs = self._settled(self._chain(random, steps))
-        self.shares = np.array([belief.share for belief in self._beliefs])
+        self._beliefs = self._settled(self._chain(random, steps), doubt)
+        shares = np.array([belief.share for belief in self._beliefs])
+        self.shares = shares / shares.sum()
         self.trusted = sum(belief.share for belief in self._beliefs if belief.state.prior > 0)
 
     def predict(self, coordinates: Array) -> Predicted:
@@ -265,13 +270,17 @@ class Surrogate:
     def _evidences(self, state: State, white: White) -> Array:
         return evidences(self.model.correlations.of(state.lengths), white, self._signals)
 
-    def _settled(self, states: Sequence[State]) -> list[_Belief]:
-        """The beliefs behind the states that were drawn, each once, with its share."""
+    def _settled(self, states: Sequence[State], doubt: float) -> list[_Belief]:
+        """The beliefs behind the states that were drawn, each once with its share, and the one that doubts them all."""
         different: list[State] = []
         for state in states:
             if state not in different:
                 different.append(state)
-        return [self._belief(state, states.count(state) / len(states)) for state in different]
+        beliefs = [self._belief(state, (1.0 - doubt) * states.count(state) / len(states)) for state in different]
+        if doubt and self._knobs:
+            every = [State(dict.fromkeys(self._knobs, length), self.state.prior) for length in LENGTHS]
+            beliefs.append(self._belief(max(every, key=self._density), doubt))
+        return beliefs
 
     def _belief(self, state: State, share: float) -> _Belief:
         gains = self.model.gains - self._priors[state.prior]
