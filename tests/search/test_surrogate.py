@@ -138,7 +138,26 @@ def test_expected_improvement_is_that_of_the_formula() -> None:
         means, best = said.means[:, column], (0.05, 0.1)
         gains = [np.maximum(mean + 0.1 * draws - top, 0.0).mean() for mean, top in zip(means, best, strict=True)]
         expected = float(np.mean(gains))
-        assert math.exp(said.log_improvement(np.array(best))[column]) == pytest.approx(expected, rel=0.02)
+        assert math.exp(said.log_improvement(np.array(best), 0.0)[column]) == pytest.approx(expected, rel=0.02)
+        noisy = math.exp(said.log_improvement(np.array(best), 0.1)[column])
+        assert noisy == pytest.approx(expected * (1.0 - 1.0 / math.sqrt(2.0)), rel=0.02), "a run teaches half of it"
+
+
+def test_what_a_run_would_hardly_teach_is_worth_little() -> None:
+    """A sure small gain is worth more than an unsure one without noise, and less when runs are noisy."""
+    said = Predicted(np.array([1.0]), np.array([[0.03, 0.0]]), np.array([[0.001, 0.06]]), np.zeros((2, 0)))
+    assert np.diff(said.log_improvement(np.array([0.0]), 0.0)) < 0.0
+    assert np.diff(said.log_improvement(np.array([0.0]), 0.05)) > 0.0
+
+
+def test_a_doubt_looks_again_at_what_all_beliefs_leave_out() -> None:
+    model = Model(SPACE, DEFAULT, seen(40, 0), NOISE)
+    origin = model.encoding.coordinates([DEFAULT])
+    sure, doubting = (Surrogate(model, origin, np.random.default_rng(0), doubt=doubt) for doubt in (0.0, 0.15))
+    assert doubting.shares.sum() == pytest.approx(1.0)
+    assert doubting.shares[-1] == pytest.approx(0.15)
+    assert sure.predict(line(3)).sd.max() < 0.7 * doubting.predict(line(3)).sd.max()
+    assert np.abs(doubting.predict(line(0)).mean - sure.predict(line(0)).mean).max() < 2 * NOISE
 
 
 def test_risk_is_a_probability() -> None:
