@@ -43,6 +43,7 @@ WOUNDED_COMMAND = f"sysbench fileio {FILES} --threads=2 --time=4 run"
 WOUND = {"vm.dirty_background_ratio": "1", "vm.dirty_ratio": "2"}
 CURE = {"vm.dirty_ratio": "20", "vm.dirty_background_ratio": "10"}
 SEARCHERS, SEARCH_RUNS = ("sappo", "tpe", "random"), 12
+SHORT_COMMAND = WOUNDED_COMMAND.replace("--time=4", "--time=2")
 TEN_KNOBS = (
     "vm.dirty_ratio", "vm.dirty_background_ratio", "vm.dirty_expire_centisecs", "vm.dirty_writeback_centisecs",
     "vm.swappiness", "vm.vfs_cache_pressure", "vm.page-cluster", "vm.watermark_scale_factor",
@@ -80,7 +81,7 @@ def main() -> int:
         record["wounded"] = _wounded(chosen.pairs)
         _write(chosen.output, chosen.page, record)
     if chosen.tries:
-        healing = record.setdefault("healing", {"date": _now(), "command": WOUNDED_COMMAND, "tries": []})
+        healing = record.setdefault("healing", {"date": _now(), "command": SHORT_COMMAND, "tries": []})
         known = {(each["searcher"], each["seed"]) for each in healing["tries"]}
         for seed in range(1, chosen.tries + 1):
             for turn in range(len(SEARCHERS)):
@@ -143,14 +144,14 @@ def _wounded(pairs: int) -> dict[str, Any]:
 
 def _measured(pairs: int, found: Mapping[str, str], healed: Mapping[str, str]) -> Iterator[float]:
     """Log-ratios of pairs, healed to wounded."""
-    for number, (wounded, cured) in enumerate(_pairs(pairs, found, healed)):
+    for number, (wounded, cured) in enumerate(_pairs(WOUNDED_COMMAND, pairs, found, healed)):
         print(f"pair {number + 1}/{pairs}: {wounded:.0f} wounded, {cured:.0f} healed", flush=True)
         yield math.log(cured / wounded)
 
 
-def _pairs(pairs: int, one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[float, float]]:
+def _pairs(command: str, pairs: int, one: Mapping[str, str], other: Mapping[str, str]) -> Iterator[tuple[float, float]]:
     """Scores under one setting and under the other, in ABBA order; both name the same knobs. Ends under the one."""
-    program = shlex.split(WOUNDED_COMMAND)[:-1]
+    program = shlex.split(command)[:-1]
     with tempfile.TemporaryDirectory(prefix="knobctl-checks-", dir="/var/tmp") as folder:
 
         def run(step: str) -> float:
@@ -172,12 +173,12 @@ def _pairs(pairs: int, one: Mapping[str, str], other: Mapping[str, str]) -> Iter
 def _try(searcher: str, seed: int) -> dict[str, Any]:
     """One session on the wounded machine, and what it offers beside the full cure."""
     with _set(WOUND), tempfile.TemporaryDirectory(prefix="knobctl-checks-") as folder:
-        words = ("make large sequential file writes fast", "--command", WOUNDED_COMMAND, "--knobs", ",".join(TEN_KNOBS))
+        words = ("make large sequential file writes fast", "--command", SHORT_COMMAND, "--knobs", ",".join(TEN_KNOBS))
         plan = {**_knobctl(folder, "plan", *words)["plan"], "suggestions": []}
         file = Path(folder) / "plan.json"
         file.write_text(json.dumps(plan))
         result = _knobctl(
-            folder, "run", str(file), "--command", WOUNDED_COMMAND, "--searcher", searcher, "--seed", str(seed),
+            folder, "run", str(file), "--command", SHORT_COMMAND, "--searcher", searcher, "--seed", str(seed),
             "--budget", str(SEARCH_RUNS), "--pairs", "5", "--no-memory", "--yes", "--force",
         )  # fmt: skip
         trials = _knobctl(folder, "report", result["session_id"])["trials"]
@@ -185,7 +186,7 @@ def _try(searcher: str, seed: int) -> dict[str, Any]:
         offered = {name: str(value) for name, value in result["candidate_config"].items()}
         touched = {name: _read(name) for name in {**offered, **CURE}}
         with _set(touched):
-            both = list(_pairs(TRY_PAIRS, {**touched, **offered}, {**touched, **CURE}))
+            both = list(_pairs(SHORT_COMMAND, TRY_PAIRS, {**touched, **offered}, {**touched, **CURE}))
         cured = math.exp(stats.tmean([math.log(cure) for _, cure in both]))
         healed = [number for number, score in enumerate(scores, 1) if score and score >= HEALED * cured]
         return {
@@ -315,7 +316,8 @@ def _healing(healing: Mapping[str, Any]) -> list[str]:
     return [
         "## How soon it is healed",
         "",
-        f"The same wound, begun {healing['date']}: {SEARCH_RUNS} search runs each, {len(TEN_KNOBS)} knobs,",
+        f"`{healing['command']}`",
+        f"with the same wound, begun {healing['date']}: {SEARCH_RUNS} search runs each, {len(TEN_KNOBS)} knobs,",
         "no suggestion, no memory, 5 pairs at most, the searchers in turn. The cure is `vm.dirty_ratio` 20 and",
         "`vm.dirty_background_ratio` 10. What a session offers is measured beside it afterwards, in"
         f" {TRY_PAIRS} pairs by hand.",
