@@ -224,9 +224,8 @@ class Tuning:
         options = options or Options()
         searcher = make_searcher(searcher_name, plan.plan.training_config, self._seed, options)
         seconds = self._schedule.search_seconds()
-        suggestions = (*first_guesses(options.remembered, plan), *plan.suggestions)
         deadline = None if seconds is None else bench.elapsed + seconds
-        summary = run_search(env, searcher, suggestions, deadline)
+        summary = run_search(env, searcher, plan.suggestions, deadline, first_guesses(options.remembered, plan))
         incumbent = choose(*self._learned(), self._allowed)
         for note in summary.notes:
             self._emit(Notice(note))

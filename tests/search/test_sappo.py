@@ -10,6 +10,7 @@ from stable_baselines3 import PPO
 
 from knobctl.env import OSTuningEnv
 from knobctl.knobs import Value
+from knobctl.safety import SafeSuggestion
 from knobctl.search.base import SearchSummary
 from knobctl.search.model import Observation
 from knobctl.search.registry import make_searcher
@@ -136,6 +137,22 @@ def test_where_earlier_sessions_failed_is_avoided() -> None:
         counts.append(sum(number(configuration, "demo.k1") > 500 for configuration in tried(env)))
     alone, warned = counts
     assert warned < alone and warned <= 2, counts
+
+
+def test_after_guesses_that_gained_nothing_it_begins_as_without_a_memory() -> None:
+    def another(configuration: Mapping[str, Value]) -> float:
+        return bell({"demo.k0": configuration["demo.k3"]})
+
+    past = remembered_session()
+    best = max(past.observations, key=lambda each: each.gain).configuration
+    guess = SafeSuggestion({"demo.k0": best["demo.k0"]})
+    spreads = []
+    for truth in (one_matters, another):
+        env = env_for(truth, 6, noise=0.03, total_timesteps=20)
+        run_search(env, SAPPOSearcher(0, actor=False, remembered=(past,)), (), guesses=(guess,))
+        spreads.append(np.ptp([number(configuration, "demo.k0") for configuration in tried(env)[:3]]))
+    trusted, misled = spreads
+    assert trusted < 300 < misled, "all over the space again"
 
 
 def test_the_policy_learns_from_earlier_sessions_before_there_are_trials() -> None:

@@ -134,7 +134,7 @@ class _Search:
         self._noise = env.tuning.baseline.noise if env.tuning.baseline is not None else SMALLEST_UNIT
         self._memories = self._recalled(remembered)
         self._warnings = warnings_of(remembered)
-        self._first = self._first_points()
+        self._first = None if self._memories else self._first_points()
         self._state: State | None = None
         self._with_actor = with_actor
         self._actor: Actor | None = None
@@ -153,6 +153,11 @@ class _Search:
             self._env, observations, self._noise, self._random, self._state, self._memories, self._warnings
         )
         self._state = knowledge.surrogate.state
+        if self._first is None:
+            # What the guesses of earlier sessions gave has said whether there is anything to build upon.
+            self._first = [] if knowledge.gate else self._first_points()
+            if self._first:
+                return self._first.pop()
         return self._best_of(knowledge)
 
     def summary(self, policy_path: Path | None) -> SearchSummary:
@@ -179,7 +184,7 @@ class _Search:
         """A few points from all over, before there is anything to learn from."""
         knobs = len(self._origin)
         count = min(max(4, knobs // 2 + 1), max(1, self._env.budget // 4)) - self._env.played
-        if self._memories or count <= 0:
+        if count <= 0:
             return []
         return list(qmc.Sobol(knobs, rng=self._random).random(8 * ((count + 7) // 8))[:count])
 

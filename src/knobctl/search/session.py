@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from knobctl.env import OSTuningEnv
+from knobctl.events import Trial
+from knobctl.knobs import Value
 from knobctl.safety import SafeSuggestion
 from knobctl.safety.suggested import most_played
 from knobctl.search.base import BudgetedEnv, Searcher, SearchOver, SearchSummary
+from knobctl.stats import log_ratio
 
 MOST_FAILED = 2
 """Suggestions that may fail before the rest is left out: two trips of the health guard leave a session alive."""
@@ -19,8 +22,9 @@ def run_search(
     searcher: Searcher,
     suggestions: Sequence[SafeSuggestion] | None = None,
     deadline: float | None = None,
+    guesses: Sequence[SafeSuggestion] = (),
 ) -> SearchSummary:
-    """Plays the suggestions and then the searcher, within the environment's budget.
+    """Plays the guesses, the suggestions and then the searcher, within the environment's budget.
 
     Args:
         env: With the budget that it keeps.
@@ -29,6 +33,8 @@ def run_search(
             None. Only the first ones are tried when there are many, as :func:`~knobctl.safety.suggested.most_played`
             says, each configuration once.
         deadline: No trial starts after so many seconds of the session.
+        guesses: What earlier sessions recommend, tried before the suggestions and counted among them. After one that
+            was no better than the default the others are left out: this machine is another one.
 
     Raises:
         SafetyStop: A guard of the target tripped; the trial is recorded.
@@ -38,7 +44,7 @@ def run_search(
     summary, left_out = SearchSummary(), ""
     try:
         budgeted.reset()
-        left_out = _play(env.plan.suggestions if suggestions is None else suggestions, budgeted)
+        left_out = _play(guesses, env.plan.suggestions if suggestions is None else suggestions, budgeted)
         summary = searcher.play(budgeted)
     except SearchOver:
         pass  # Most searchers let it through; PPO catches it to count its updates.
@@ -48,20 +54,37 @@ def run_search(
     return replace(summary, notes=(*summary.notes, *notes))
 
 
-def _play(suggestions: Sequence[SafeSuggestion], env: BudgetedEnv) -> str:
-    """Tries suggestions. Returns what was left out, and why, for people; empty when nothing was."""
+def _play(guesses: Sequence[SafeSuggestion], suggestions: Sequence[SafeSuggestion], env: BudgetedEnv) -> str:
+    """Tries them. Returns what was left out, and why, for people; empty when nothing was."""
     plan, most = env.tuning.plan, most_played(env.tuning.budget)
-    different = [complete for each in suggestions if plan.changed(complete := plan.repair(each.configuration))]
-    different = [complete for number, complete in enumerate(different) if complete not in different[:number]]
-    failed = 0
-    for number, complete in enumerate(different):
-        left = f"{len(different) - number} of {len(different)} suggestions were left out: "
-        if number == most:
-            return f"{left}they have a quarter of the budget"
+    different: list[tuple[dict[str, Value], bool]] = []
+    for number, each in enumerate((*guesses, *suggestions)):
+        complete = plan.repair(each.configuration)
+        if plan.changed(complete) and complete not in [other for other, _ in different]:
+            different.append((complete, number < len(guesses)))
+    left = list(different)
+    played, failed, passed_over = 0, 0, 0
+    while left:
+        if played == most:
+            return f"{len(left)} of {len(different)} suggestions were left out: they have a quarter of the budget"
         if failed == MOST_FAILED:
-            return f"{left}{failed} others made the benchmark fail"
-        _, _, terminated, truncated, info = env.suggest(complete)
-        failed += info["trial"].score is None
+            return f"{len(left)} of {len(different)} suggestions were left out: {failed} others made the benchmark fail"
+        configuration, guessed = left.pop(0)
+        _, _, terminated, truncated, info = env.suggest(configuration)
+        played, failed = played + 1, failed + (info["trial"].score is None)
+        if guessed and not _gained(info["trial"], env.tuning):
+            passed_over = sum(each for _, each in left)
+            left = [(other, each) for other, each in left if not each]
         if terminated or truncated:
             env.reset()
+    if passed_over:
+        words = f"{passed_over} of {sum(guess for _, guess in different)} recommendations of earlier sessions"
+        return f"{words} were left out: one before them gained nothing here"
     return ""
+
+
+def _gained(trial: Trial, env: OSTuningEnv) -> bool:
+    """It was better than the default, by chance or not."""
+    if trial.score is None or env.baseline is None:
+        return trial.score is not None
+    return (log_ratio(env.baseline.score, trial.score, env.plan.objective.direction) or 0.0) > 0.0
