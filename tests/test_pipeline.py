@@ -160,7 +160,7 @@ def test_where_nothing_matters_nothing_is_claimed(store: Store, seed: int) -> No
     assert result.claimed_by_search is not None and result.claimed_by_search > 0, "the luckiest of 16 noisy runs"
 
 
-@pytest.mark.parametrize(("surface", "seed"), [("postgresql", 10), ("null", 1)])
+@pytest.mark.parametrize(("surface", "seed"), [("postgresql", 7), ("null", 8)])
 def test_the_headline_is_computed_from_the_fresh_pairs_alone(store: Store, surface: str, seed: int) -> None:
     played = play(store, simulated_target(surface, seed=seed), plan(surface), Settings(searcher="random", seed=5))
     pairs = store.pairs(played.result.session_id)

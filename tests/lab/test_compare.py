@@ -230,7 +230,8 @@ def test_the_hash_is_that_of_the_searchers() -> None:
 def test_earlier_sessions_are_of_other_machines_with_the_same_knobs_and_always_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(compare_memory, "SESSIONS", 2)
+    for name, less in (("SESSIONS", 2), ("BUDGET", 5), ("SEARCHER", "random")):
+        monkeypatch.setattr(compare_memory, name, less)
     earlier.cache_clear()
     surface = named_surface("family:few:1000")
     assert isinstance(surface, SyntheticSurface)
@@ -247,7 +248,7 @@ def test_earlier_sessions_are_of_other_machines_with_the_same_knobs_and_always_t
 
 
 def test_a_contender_with_a_memory_begins_with_what_was_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare_memory, "SESSIONS", 3)
+    monkeypatch.setattr(compare_memory, "SESSIONS", 2)
     earlier.cache_clear()
     with_memory = play(Case("sappo-related", "family:wounded:1000", "vm", 0, 12))
     earlier.cache_clear()

@@ -264,6 +264,8 @@ def minimal(
             if any(name in needed for name in kept.keys() - smaller.keys()):
                 continue
             lost = model.effect(whole, smaller).mean / model.noise_sd
+            if lost >= max(MEASURABLE, bearable):
+                continue
             step = model.effect(kept, smaller)
             if lost < MEASURABLE or (step.sure < EVIDENCE and lost < bearable):
                 options.append((step.mean, smaller))

@@ -232,12 +232,20 @@ class Surrogate:
 
     def _chain(self, random: np.random.Generator, steps: int) -> list[State]:
         """Walks, and gives states from the second half of the way."""
-        density = self._density(self.state)
+        known: dict[tuple[int, tuple[tuple[int, float], ...]], float] = {}  # Half of the ways lead where it has been.
+
+        def density_of(state: State) -> float:
+            key = (state.prior, tuple(sorted(state.lengths.items())))
+            if key not in known:
+                known[key] = self._density(state)
+            return known[key]
+
+        density = density_of(self.state)
         kept: list[State] = []
         every = max(1, steps // (2 * BELIEFS))
         for step in range(1, steps + 1):
             proposed, odds = self._propose(random)
-            new = self._density(proposed)
+            new = density_of(proposed)
             if math.log(max(random.random(), 1e-300)) < new - density + odds:
                 self.state, density = proposed, new
             if step > steps - BELIEFS * every and (steps - step) % every == 0:
