@@ -96,7 +96,12 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("page", RUNNABLE, ids=name_of)
+def timed(page: Path) -> object:
+    """The tutorial plays whole sessions, which takes long."""
+    return pytest.param(page, marks=pytest.mark.long) if page.name == "tutorial.md" else page
+
+
+@pytest.mark.parametrize("page", map(timed, RUNNABLE), ids=name_of)
 def test_examples_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "work"
     for block in blocks(page):
