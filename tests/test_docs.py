@@ -101,7 +101,7 @@ def timed(page: Path) -> object:
     return pytest.param(page, marks=pytest.mark.long) if page.name == "tutorial.md" else page
 
 
-@pytest.mark.parametrize("page", map(timed, RUNNABLE), ids=name_of)
+@pytest.mark.parametrize("page", [timed(page) for page in RUNNABLE], ids=name_of)
 def test_examples_run(page: Path, tmp_path: Path, environment: dict[str, str]) -> None:
     folder = tmp_path / "work"
     for block in blocks(page):
