@@ -97,8 +97,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def timed(page: Path) -> object:
-    """The tutorial plays whole sessions, which takes long."""
-    return pytest.param(page, marks=pytest.mark.long) if page.name == "tutorial.md" else page
+    """Those that play whole sessions with the default searcher take long."""
+    return pytest.param(page, marks=pytest.mark.long) if page.name in ("tutorial.md", "python.md") else page
 
 
 @pytest.mark.parametrize("page", [timed(page) for page in RUNNABLE], ids=name_of)

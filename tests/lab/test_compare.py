@@ -247,6 +247,7 @@ def test_earlier_sessions_are_of_other_machines_with_the_same_knobs_and_always_t
     earlier.cache_clear()
 
 
+@pytest.mark.long
 def test_a_contender_with_a_memory_begins_with_what_was_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_memory, "SESSIONS", 1)
     earlier.cache_clear()

@@ -58,6 +58,7 @@ def ended(child: pexpect.spawn[str]) -> int:
     return int(child.exitstatus)
 
 
+@pytest.mark.long
 def test_this_machine_is_asked_about_tried_and_left_as_it_was(start: Start, tmp_path: Path) -> None:
     before = ratios()
     child = start("--searcher", "random", "--budget", "3", "--pairs", "5", "--time-budget", "40s", "--force")
