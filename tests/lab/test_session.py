@@ -74,7 +74,7 @@ def test_the_same_seed_plays_the_same_session_and_leaves_nothing() -> None:
     folders = {Path("/dev/shm"), Path(tempfile.gettempdir())}
 
     def play(seed: int) -> dict[str, Any]:
-        return without_times(run_session(named_surface("family:single:1"), "vm", "tpe", 8, seed))
+        return without_times(run_session(named_surface("family:few:1"), "hostile", "tpe", 12, seed))
 
     first = play(3)
     assert play(3) == first

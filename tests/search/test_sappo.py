@@ -116,10 +116,11 @@ def remembered_session() -> Remembered:
     return Remembered("20260101-000000-aaaa", 1.0, tuple(observations), why="the same machine")
 
 
-def test_a_session_that_fits_is_used_from_the_first_trial_on() -> None:
+def test_a_session_that_fits_is_used_from_the_first_trial_on_by_the_policy_too() -> None:
     env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
-    played(env, actor=False, remembered=(remembered_session(),))
+    updates = played(env, remembered=(remembered_session(),)).policy_updates
     assert np.mean([one_matters(configuration) for configuration in tried(env)[:4]]) > 1600
+    assert updates == PRETRAINING + 11 * UPDATES, "in every trial, the first one too"
 
 
 def test_where_earlier_sessions_failed_is_avoided() -> None:
@@ -154,12 +155,6 @@ def test_after_guesses_that_gained_nothing_it_begins_as_without_a_memory() -> No
         spreads.append(np.ptp([number(configuration, "demo.k0") for configuration in tried(env)[:3]]))
     trusted, misled = spreads
     assert trusted < 300 < misled, "all over the space again"
-
-
-def test_the_policy_learns_from_earlier_sessions_before_there_are_trials() -> None:
-    env = env_for(one_matters, 6, noise=0.03, total_timesteps=12)
-    updates = played(env, remembered=(remembered_session(),)).policy_updates
-    assert updates == PRETRAINING + 11 * UPDATES, "in every trial, the first one too"
 
 
 def test_settings_of_the_plan_that_it_does_not_use_are_named() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -34,7 +35,9 @@ def test_a_relative_has_the_same_knobs_and_the_same_ones_matter(family: str) -> 
 
 @pytest.mark.parametrize("make", [related, unrelated])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_is_better_than_its_optimum(family: str, make: type[SyntheticSurface]) -> None:
+def test_nothing_is_better_than_its_optimum(
+    family: str, make: Callable[[SyntheticSurface, int], SyntheticSurface]
+) -> None:
     for seed in SEEDS:
         other = make(family_by_name(f"{family}:{seed}"), seed)
         _, gain = other.optimum()

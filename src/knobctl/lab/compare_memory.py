@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 
+from knobctl.errors import BenchmarkBroken, SafetyStop
 from knobctl.lab.session import LabSession, named_surface, run_session
 from knobctl.target.relatives import related, unrelated
 from knobctl.target.synthetic import SyntheticSurface
@@ -32,7 +34,8 @@ def earlier(surface: str, kind: str, noise: str) -> tuple[LabSession, ...]:
     here = named_surface(surface)
     if not isinstance(here, SyntheticSurface):
         return ()
-    return tuple(
-        run_session(KINDS[kind](here, number), noise, SEARCHER, BUDGET, _FIRST_SEED + number)
-        for number in range(SESSIONS)
-    )
+    sessions = []
+    for number in range(SESSIONS):
+        with contextlib.suppress(BenchmarkBroken, SafetyStop):  # such a session leaves nothing
+            sessions.append(run_session(KINDS[kind](here, number), noise, SEARCHER, BUDGET, _FIRST_SEED + number))
+    return tuple(sessions)

@@ -112,7 +112,7 @@ def choose(
     observations = observe(trials, space, default, direction)
     if claimed is None or not observations:
         return None
-    known, failed = _Known(space, default, observations, noise_sd), _failed(trials, space, default)
+    known, failed = _learned(space, default, observations, noise_sd), _failed(trials, space, default)
     best = _best(known, observations, failed)
     smaller = minimal(known, best, default, _settable(allowed, failed, space)) if best else {}
     if best is None or not smaller:
@@ -132,7 +132,7 @@ def best_measured(
     observations = observe(trials, space, default, direction)
     if not observations:
         return {}
-    known = _Known(space, default, observations, noise_sd)
+    known = _learned(space, default, observations, noise_sd)
     return _changes(_best(known, observations, _failed(trials, space, default)) or default, default)
 
 
@@ -150,7 +150,7 @@ def smaller_parts(
 
     Knobs that are ``needed`` stay in any case; the other arguments are those of :func:`choose`.
     """
-    model = _Known(space, default, observe(trials, space, default, direction), noise_sd)
+    model = _learned(space, default, observe(trials, space, default, direction), noise_sd)
     settable = _settable(allowed, _failed(trials, space, default), space)
     return [minimal(model, whole, default, settable, bearable, needed) for bearable in LESS_BEARABLE]
 
@@ -169,7 +169,7 @@ def shares_of(
     """
     if not configuration:
         return {}
-    model = _Known(space, default, observe(trials, space, default, direction), noise_sd)
+    model = _learned(space, default, observe(trials, space, default, direction), noise_sd)
     return {name: _share(model.effect(configuration, _without(configuration, (name,)))) for name in configuration}
 
 
@@ -186,33 +186,26 @@ class Effects(Protocol):
         ...
 
 
-class _Known:
+def _learned(space: Space, default: Configuration, observations: Sequence[Observation], noise_sd: float) -> Surrogate:
     """What the trials say, averaged over what they leave open; the same trials say the same."""
-
-    def __init__(
-        self, space: Space, default: Configuration, observations: Sequence[Observation], noise_sd: float
-    ) -> None:
-        model = Model(space, default, observations, noise_sd)
-        self.noise_sd, self.outliers = model.noise_sd, model.outliers
-        self._model = model
-        self._beliefs = Surrogate(model, model.at({}), np.random.default_rng(0))
-        self.effect = self._beliefs.effect
-
-    def means(self, configurations: Sequence[Configuration]) -> list[float]:
-        """Expected log-ratio of each complete configuration to the default."""
-        found: list[float] = self._beliefs.predict(self._model.encoding.coordinates(configurations)).mean.tolist()
-        return found
+    model = Model(space, default, observations, noise_sd)
+    return Surrogate(model, model.at({}), np.random.default_rng(0))
 
 
-def _best(known: _Known, observations: Sequence[Observation], failed: Sequence[Configuration]) -> Configuration | None:
+def _best(
+    known: Surrogate, observations: Sequence[Observation], failed: Sequence[Configuration]
+) -> Configuration | None:
     """The measured configuration from which most is expected, when that is anything measurable."""
     measured = [
         observation.configuration
-        for observation, outlier in zip(observations, known.outliers, strict=True)
+        for observation, outlier in zip(observations, known.model.outliers, strict=True)
         if observation.eligible and not outlier and observation.configuration not in failed
     ]
-    means = known.means(measured) if measured else [0.0]
-    return measured[int(np.argmax(means))] if measured and max(means) >= MEASURABLE * known.noise_sd else None
+    if not measured:
+        return None
+    means = known.predict(known.model.encoding.coordinates(measured)).mean
+    best = int(np.argmax(means))
+    return measured[best] if means[best] >= MEASURABLE * known.noise_sd else None
 
 
 def _changes(configuration: Configuration, default: Configuration) -> dict[str, Value]:

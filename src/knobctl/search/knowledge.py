@@ -131,7 +131,7 @@ class Knowledge:
         """What points of the unit cube are worth, one row each."""
         coordinates = self.at(points)
         predicted = self.surrogate.predict(coordinates)
-        value = predicted.log_improvement(self._best, self.surrogate.model.noise_sd)
+        value = predicted.log_improvement(self._best, self.surrogate.noise_sd)
         return Worth(value + self._log_allowed(coordinates, predicted), predicted.below(BAD), predicted.sd)
 
     def metrics(self, predicted: Predicted) -> Array:

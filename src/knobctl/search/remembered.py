@@ -15,7 +15,7 @@ MOST_GUESSES = 3
 MOST_WARNINGS = 40
 """Failed runs of earlier sessions that a search knows, at most, and as many that did not fail."""
 
-DOUBT = 0.35
+HEARSAY = 0.35
 """Standard deviation on top, of what earlier sessions say about failures; 1 is a failure."""
 
 
@@ -54,7 +54,7 @@ def warnings_of(remembered: Sequence[Remembered]) -> list[Observation]:
     failed = [each for past in failing for each in past.failures]
     fine = [each.configuration for past in failing for each in past.observations]
     return [
-        Observation(configuration, gain, uncertainty=DOUBT)
+        Observation(configuration, gain, uncertainty=HEARSAY)
         for gain, configurations in ((-1.0, failed), (0.0, fine))
         for configuration in configurations[:: len(configurations) // MOST_WARNINGS + 1]
     ]

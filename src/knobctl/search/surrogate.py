@@ -182,10 +182,14 @@ class Surrogate:
             {index: length for index, length in state.lengths.items() if index in varied},
             state.prior if state.prior < len(self._priors) else 0,
         )
-        self._beliefs = self._settled(self._chain(random, steps), doubt)
-        shares = np.array([belief.share for belief in self._beliefs])
-        self.shares = shares / shares.sum()
+        self._beliefs = self._settled(self._chain(random, steps), doubt if self._knobs else 0.0)
+        self.shares = np.array([belief.share for belief in self._beliefs])
         self.trusted = sum(belief.share for belief in self._beliefs if belief.state.prior > 0)
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of the log score between runs, as the model has it."""
+        return self.model.noise_sd
 
     def predict(self, coordinates: Array) -> Predicted:
         """What the beliefs say about configurations, one row of coordinates each."""
@@ -285,7 +289,7 @@ class Surrogate:
             if state not in different:
                 different.append(state)
         beliefs = [self._belief(state, (1.0 - doubt) * states.count(state) / len(states)) for state in different]
-        if doubt and self._knobs:
+        if doubt:
             every = [State(dict.fromkeys(self._knobs, length), self.state.prior) for length in LENGTHS]
             beliefs.append(self._belief(max(every, key=self._density), doubt))
         return beliefs

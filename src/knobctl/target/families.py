@@ -48,15 +48,11 @@ def _ends(axis: Axis) -> tuple[str, float, float, float]:
     return scale, low, here, high
 
 
-def _value(axis: Axis, where: float, scale: str) -> int:
-    return min(max(round(math.expm1(where) if scale == "log" else where), axis.low), axis.high)
-
-
 def _peak(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
     """Best at least a quarter of the range away from the default."""
     scale, low, here, high = _ends(axis)
     far = [where for where in random.uniform(low, high, 64).tolist() if abs(where - here) > (high - low) / 4]
-    best = _value(axis, far[0], scale)
+    best = axis.value_at(far[0], scale)
     width = abs(place(best, scale) - here) / random.uniform(1.2, 2.2)
     return _with(axis, lambda height: Peak(best, width, height, scale), best, gain)
 
@@ -76,7 +72,7 @@ def _cliff(random: np.random.Generator, axis: Axis, gain: float) -> Axis:
 def _upwards(random: np.random.Generator, axis: Axis) -> int:
     """A value well above the default and well below the upper end."""
     scale, _, here, high = _ends(axis)
-    return _value(axis, random.uniform(here + 0.4 * (high - here), here + 0.8 * (high - here)), scale)
+    return axis.value_at(random.uniform(here + 0.4 * (high - here), here + 0.8 * (high - here)), scale)
 
 
 def _switch(random: np.random.Generator, axis: Axis, gain: float) -> Axis:

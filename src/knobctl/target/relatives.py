@@ -109,6 +109,4 @@ def _elsewhere(random: np.random.Generator, axis: Axis, value: int, scale: str =
     """A value near this one, inside the range."""
     scale = scale or catalogue()[axis.param].scale
     low, here, high = (place(each, scale) for each in (axis.low, value, axis.high))
-    where = here + SHIFT * (high - low) * random.standard_normal()
-    found = round(math.expm1(where) if scale == "log" else where)
-    return min(max(found, axis.low), axis.high)
+    return axis.value_at(here + SHIFT * (high - low) * random.standard_normal(), scale)

@@ -172,6 +172,10 @@ class Axis:
         special = {"special": list(self.special)} if self.special else {}
         return {"param": self.param, "min": self.low, "max": self.high, **special}
 
+    def value_at(self, where: float, scale: str) -> int:
+        """The value that stands there on the scale (see :func:`place`), or the nearest one in the range."""
+        return min(max(round(math.expm1(where) if scale == "log" else where), self.low), self.high)
+
     def allows(self, value: Value) -> bool:
         """Whether a plan over the surface's action space may try it."""
         if self.values:
