@@ -1,7 +1,7 @@
 """Configurations in, coordinates out in which near means alike: what every model of the score measures distances in.
 
-A value of a range stands at its place in the range, from 0 to 1. A special value, or a word, is an atom: it is as far
-from every other value as from each, because 0 that means "off" is no neighbour of 1.
+A value of a range stands at its place in the range, from 0 to 1. A special value, or a word, is an atom: it has no
+distance to any other value, because 0 that means "off" is no neighbour of 1.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from knobctl.knobs import Value
 from knobctl.knobs.space import Dimension, Space
 
 Array = NDArray[np.float64]
-
-ATOM_APART = 0.5
-"""Squared distance of an atom from any other value, where the whole range is 1."""
 
 _FIRST_ATOM = 2.0  # Coordinates from here on are atoms; those of a range end at 1.
 
@@ -44,11 +41,14 @@ class Encoding:
         return np.stack([axis.at(points[:, index]) for index, axis in enumerate(self._axes)], axis=1)
 
     @staticmethod
-    def squares(rows: Array, columns: Array) -> Array:
-        """Squared distances, one matrix for each knob."""
-        left, right = rows.T[:, :, None], columns.T[:, None, :]
-        isolated = (left >= _FIRST_ATOM) | (right >= _FIRST_ATOM)
-        return np.asarray(np.where(isolated, np.where(left == right, 0.0, ATOM_APART), (left - right) ** 2))
+    def distances(rows: Array, columns: Array) -> Array:
+        """Distances in one knob: a row for each coordinate of the first ones, a column for each of the others.
+
+        NaN where two values differ and one of them is an atom.
+        """
+        left, right = rows[:, None], columns[None, :]
+        isolated = ((left >= _FIRST_ATOM) | (right >= _FIRST_ATOM)) & (left != right)
+        return np.asarray(np.where(isolated, np.nan, np.abs(left - right)))
 
 
 class _Axis:

@@ -170,7 +170,8 @@ def shares_of(
     if not configuration:
         return {}
     model = _learned(space, default, observe(trials, space, default, direction), noise_sd)
-    return {name: _share(model.effect(configuration, _without(configuration, (name,)))) for name in configuration}
+    effects = model.effects(configuration, [_without(configuration, (name,)) for name in configuration])
+    return {name: _share(effect) for name, effect in zip(configuration, effects, strict=True)}
 
 
 class Effects(Protocol):
@@ -181,8 +182,8 @@ class Effects(Protocol):
         """Standard deviation of the log score between runs."""
         ...
 
-    def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
-        """What a configuration gives against another one (the default)."""
+    def effects(self, configuration: Configuration, references: Sequence[Configuration]) -> list[Effect]:
+        """What a configuration gives against each of several others."""
         ...
 
 
@@ -252,14 +253,17 @@ def minimal(
     kept = _changes(configuration, default)
     whole = dict(kept)
     while kept:
+        possible = [
+            smaller
+            for smaller in _smaller(kept, default, allowed)
+            if not any(name in needed for name in kept.keys() - smaller.keys())
+        ]
+        if not possible:
+            break
+        in_all, by_step = model.effects(whole, possible), model.effects(kept, possible)
         options: list[tuple[float, dict[str, Value]]] = []
-        for smaller in _smaller(kept, default, allowed):
-            if any(name in needed for name in kept.keys() - smaller.keys()):
-                continue
-            lost = model.effect(whole, smaller).mean / model.noise_sd
-            if lost >= max(MEASURABLE, bearable):
-                continue
-            step = model.effect(kept, smaller)
+        for smaller, all_lost, step in zip(possible, in_all, by_step, strict=True):
+            lost = all_lost.mean / model.noise_sd
             if lost < MEASURABLE or (step.sure < EVIDENCE and lost < bearable):
                 options.append((step.mean, smaller))
         if not options:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm, spearmanr  # type: ignore[import-untyped]
+from scipy.special import log_ndtr, ndtri  # type: ignore[import-untyped]
+from scipy.stats import spearmanr  # type: ignore[import-untyped]
 
 from knobctl.env import OSTuningEnv
 from knobctl.env.bench import DEFAULT_KINDS
@@ -35,7 +36,7 @@ GATE_TRUST = 0.5
 DOUBT = 0.15
 """Share of the belief that every knob may matter: what the others leave out is looked at again now and then."""
 
-_80_PERCENT = float(norm.ppf(0.9))
+_80_PERCENT = float(ndtri(0.9))
 _FAILURE_NOISE = 0.35
 _RAIL_NOISE = 0.02
 
@@ -141,9 +142,9 @@ class Knowledge:
     def _log_allowed(self, coordinates: Array, predicted: Predicted) -> Array:
         """Log probability that a run works, and keeps the guardrails."""
         worse = predicted.others[:, len(self._usual) :]
-        found = norm.logcdf((self._rails.tolerances - worse) / self._rails.noises).sum(axis=1)
+        found = log_ndtr((self._rails.tolerances - worse) / self._rails.noises).sum(axis=1)
         if self._failing is not None:
-            found = found + norm.logsf((-self._failing.means(coordinates) - 0.5) / _FAILURE_NOISE)
+            found = found + log_ndtr((self._failing.means(coordinates) + 0.5) / _FAILURE_NOISE)
         return np.asarray(found)
 
 

@@ -31,11 +31,11 @@ from knobctl.search.encoding import Encoding
 from knobctl.search.process import (
     LENGTHS,
     Array,
+    Comparison,
     Correlations,
     Lengths,
     White,
     best_fit,
-    posterior,
     whiten,
 )
 from knobctl.stats import geometric_mean, log_ratio
@@ -183,7 +183,7 @@ class Model:
         configurations = [observation.configuration for observation in observations]
         self.encoding = Encoding(space, default)
         self.points = self.encoding.coordinates(configurations)
-        self.correlations = Correlations(self.encoding.squares(self.points, self.points))
+        self.correlations = Correlations(self.points, self.points)
         self._varied = self.correlations.varied
         gains = np.array([observation.gain for observation in observations])
         self._all_gains = np.clip(gains, -_LARGEST_GAIN, _LARGEST_GAIN)
@@ -198,13 +198,19 @@ class Model:
 
     def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
         """What a configuration gives against another one (the default); knobs left out are at their default."""
-        means, variances = self._posterior(self.at(configuration), self.at(reference or {}))
-        mean, sd = float(means[0]), math.sqrt(float(variances[0]))
-        return Effect(mean, sd, probability_above_zero(mean, sd))
+        return self.effects(configuration, [reference or {}])[0]
 
-    def at(self, configuration: Configuration) -> Array:
-        """Coordinates of a configuration, one row; knobs left out are at their default."""
-        return self.encoding.coordinates([{**self._default, **configuration}])
+    def effects(self, configuration: Configuration, references: Sequence[Configuration]) -> list[Effect]:
+        """The same against each of several."""
+        means, variances = self._posterior(self.at(*references), self.at(configuration))
+        return [
+            Effect(mean, sd, probability_above_zero(mean, sd))
+            for mean, sd in zip((0.0 - means).tolist(), np.sqrt(variances).tolist(), strict=True)
+        ]
+
+    def at(self, *configurations: Configuration) -> Array:
+        """Coordinates of configurations, one row each; knobs left out are at their default."""
+        return self.encoding.coordinates([{**self._default, **configuration} for configuration in configurations])
 
     def means(self, coordinates: Array) -> Array:
         """The mean log-ratio to the default at each row of coordinates."""
@@ -212,7 +218,8 @@ class Model:
 
     def _posterior(self, coordinates: Array, reference: Array) -> tuple[Array, Array]:
         """Means and variances of the effects at these coordinates minus that at the reference (one row)."""
-        return posterior(self.points, coordinates, reference, self.lengths, self.signal, self._weights, self._inverse)
+        comparison = Comparison(self.points, coordinates, reference)
+        return comparison.posterior(self.lengths, self.signal, self._weights, self._inverse)
 
     def predict(self, configuration: Configuration) -> float:
         """The mean log-ratio of a configuration to the default; knobs that it leaves out are at their default."""

@@ -16,19 +16,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp  # type: ignore[import-untyped]
-from scipy.stats import norm  # type: ignore[import-untyped]
+from scipy.special import ndtr  # type: ignore[import-untyped]
 
 from knobctl.search.model import Configuration, Effect, Model, probability_above_zero
 from knobctl.search.process import (
     LENGTHS,
     SIGNALS,
     Array,
+    Comparison,
     Lengths,
     White,
     evidence_without_effect,
     evidences,
-    posterior,
     whiten,
 )
 
@@ -82,6 +81,10 @@ class _Belief:
     weights: Array
     inverse: Array
 
+    def posterior(self, comparison: Comparison) -> tuple[Array, Array]:
+        """Means and variances of what is compared."""
+        return comparison.posterior(self.state.lengths, self.signal, self.weights, self.inverse)
+
 
 @dataclass(frozen=True)
 class Predicted:
@@ -111,7 +114,7 @@ class Predicted:
 
     def below(self, gain: float) -> Array:
         """Probability that the gain is less than this."""
-        return np.asarray(self.shares @ norm.cdf((gain - self.means) / np.maximum(self.sds, _NO_SD)))
+        return np.asarray(self.shares @ ndtr((gain - self.means) / np.maximum(self.sds, _NO_SD)))
 
     def log_improvement(self, best: Array, noise_sd: float) -> Array:
         """Log of the expected improvement over the best of each belief, averaged over the beliefs.
@@ -123,7 +126,8 @@ class Predicted:
         """
         sds = np.maximum(self.sds, _NO_SD)
         z = (self.means - best[:, None]) / sds
-        improvement = sds * (z * norm.cdf(z) + norm.pdf(z)) * (1.0 - noise_sd / np.hypot(sds, noise_sd))
+        density = np.exp(-0.5 * z**2) / math.sqrt(2.0 * math.pi)
+        improvement = sds * (z * ndtr(z) + density) * (1.0 - noise_sd / np.hypot(sds, noise_sd))
         return np.asarray(np.log(np.maximum(self.shares @ improvement, 1e-300)))
 
 
@@ -196,11 +200,9 @@ class Surrogate:
         remembered = self._remembered(coordinates)
         means, sds = [], []
         others = np.zeros((len(coordinates), self._others.shape[1]))
+        comparison = Comparison(self.model.points, coordinates, self._default)
         for belief in self._beliefs:
-            change, variance = posterior(
-                self.model.points, coordinates, self._default, belief.state.lengths, belief.signal, belief.weights,
-                belief.inverse,
-            )  # fmt: skip
+            change, variance = belief.posterior(comparison)
             means.append(change[:, 0] + remembered[belief.state.prior])
             sds.append(np.sqrt(variance))
             others += belief.share * change[:, 1:]
@@ -208,20 +210,25 @@ class Surrogate:
 
     def effect(self, configuration: Configuration, reference: Configuration | None = None) -> Effect:
         """What a configuration gives against another one (the default); knobs left out are at their default."""
-        here, there = self.model.at(configuration), self.model.at(reference or {})
+        return self.effects(configuration, [reference or {}])[0]
+
+    def effects(self, configuration: Configuration, references: Sequence[Configuration]) -> list[Effect]:
+        """The same against each of several."""
+        here, there = self.model.at(configuration), self.model.at(*references)
         remembered = self._remembered(np.concatenate([here, there]))
-        means, variances, sure = [], [], 0.0
+        comparison = Comparison(self.model.points, there, here)
+        means, sds = [], []
         for belief in self._beliefs:
-            change, variance = posterior(
-                self.model.points, here, there, belief.state.lengths, belief.signal, belief.weights, belief.inverse
-            )
+            change, variance = belief.posterior(comparison)
             expected = remembered[belief.state.prior]
-            means.append(float(change[0, 0] + expected[0] - expected[1]))
-            variances.append(float(variance[0]))
-            sure += belief.share * probability_above_zero(means[-1], math.sqrt(variances[-1]))
-        mean = float(self.shares @ means)
-        spread = float(self.shares @ (np.array(variances) + (np.array(means) - mean) ** 2))
-        return Effect(mean, math.sqrt(spread), sure)
+            means.append(expected[0] - expected[1:] - change[:, 0])
+            sds.append(np.sqrt(variance))
+        found = Predicted(self.shares, np.array(means), np.array(sds), np.zeros((len(references), 0)))
+        sure = [
+            sum(share * probability_above_zero(mean, sd) for share, mean, sd in zip(self.shares, *column, strict=True))
+            for column in zip(found.means.T.tolist(), found.sds.T.tolist(), strict=True)
+        ]
+        return [Effect(*each) for each in zip(found.mean.tolist(), found.sd.tolist(), sure, strict=True)]
 
     def _remembered(self, coordinates: Array) -> list[Array]:
         used = {belief.state.prior for belief in self._beliefs}
@@ -277,7 +284,7 @@ class Surrogate:
         )
         if not state.lengths:
             return evidence_without_effect(white) + prior
-        return float(logsumexp(self._evidences(state, white)) - math.log(len(SIGNALS))) + prior
+        return float(np.logaddexp.reduce(self._evidences(state, white))) - math.log(len(SIGNALS)) + prior
 
     def _evidences(self, state: State, white: White) -> Array:
         return evidences(self.model.correlations.of(state.lengths), white, self._signals)
@@ -299,7 +306,7 @@ class Surrogate:
         signal = 0.0
         if state.lengths:
             found = self._evidences(state, self._whites[state.prior])
-            signal = float(np.exp(found - logsumexp(found)) @ self._signals)
+            signal = float(np.exp(found - np.logaddexp.reduce(found)) @ self._signals)
         covariance = self.model.covariance + signal * self.model.correlations.of(state.lengths)
         inverse = np.asarray(np.linalg.inv(covariance), dtype=np.float64)
         return _Belief(state, share, signal, inverse @ np.column_stack([gains, self._others]), inverse)
