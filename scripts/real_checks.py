@@ -232,8 +232,8 @@ def _holds(record: Mapping[str, Any]) -> dict[str, bool]:
         low, high = said["improvement_interval"] or (math.nan, math.nan)
         holds["the wounded machine is healed"] = said["verdict"] == "IMPROVED"
         holds["the interval holds the truth of the long measurement"] = low <= wounded["percent"] <= high
-    if "healing" in record:
-        share, after = _medians([each for each in record["healing"]["tries"] if each["searcher"] == SEARCHERS[0]])
+    if own := [each for each in record.get("healing", {}).get("tries", ()) if each["searcher"] == SEARCHERS[0]]:
+        share, after = _medians(own)
         within = f"{SEARCH_RUNS} runs of {SEARCHERS[0]} heal to within {100 * (1 - HEALED):.0f} % of the full cure"
         holds[f"{within}, at the median"] = share >= HEALED and after <= SEARCH_RUNS
     return holds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from knobctl.measure.runoff import loses
 from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafetyValidator
 from knobctl.schedule import BASELINE_RUNS, LEAST_PAIRS, PROBE_RUNS, RUNOFF_ROUNDS, RUNOFF_RUNS, WARMUP_RUNS
+from knobctl.search.incumbent import Incumbent
 from knobctl.target.simulated import SimulatedTarget, simulated_target
 from knobctl.tuning import Tuning
 from tests.commands.plans import plan
@@ -100,6 +102,28 @@ def test_the_smaller_change_is_taken_unless_it_measurably_loses() -> None:
     needed = runoffs(bell, range(6), noise=0.02)
     larger = [len(chosen) > len(small) for small, _, chosen in needed]
     assert sum(larger) >= 0.8 * len(needed) > 0, "all four matter"
+
+
+@pytest.mark.parametrize("expected", [0.02, 50.0])
+def test_half_of_the_gain_matters_however_little_could_be_proven(
+    expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole: dict[str, Value] = {"demo.k0": 500, "demo.k1": 500}
+    chosen = Incumbent(whole, {"demo.k0": 500}, predicted_log_gain=expected, claimed_percent=1.0)
+    margins: list[float] = []
+
+    def answer(*given: Any, **rest: Any) -> bool:
+        margins.append(given[4])
+        return False
+
+    monkeypatch.setattr("knobctl.tuning.choose", lambda *given: chosen)
+    monkeypatch.setattr("knobctl.tuning.loses", answer)
+    rehearsal = Rehearsal(bell, 2, noise=0.05, seed=1)
+    rehearsal.tuning.prepare()
+    provable = math.log1p(rehearsal.tuning.preflight().margin_percent / 100.0)
+    assert rehearsal.tuning.search("random").configuration == {"demo.k0": 500}
+    assert margins == [pytest.approx(min(provable, expected / 2))]
+    assert 0.01 < provable < 25.0
 
 
 def test_a_knob_that_does_nothing_is_left_out_of_the_candidate() -> None:

@@ -39,6 +39,9 @@ from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
 IDLE_SECONDS = 1
 """How long the machine is looked at before the first benchmark, for what others do on it."""
 
+LARGE_LOSS = 0.5
+"""Part of what the whole change is expected to gain that matters in a run-off, however little could be proven."""
+
 _LOW_PLACE, _HIGH_PLACE = 0.15, 0.85
 """Where in its range a probe puts a knob: the one that is farther away from what was found."""
 
@@ -250,7 +253,8 @@ class Tuning:
         The model learns from these runs and may think of another part; after one that lost, of one with more in it.
         """
         small, whole = incumbent.minimal, incumbent.configuration
-        direction, margin = self._plan.objective.direction, math.log1p(self._noise.margin_percent / 100.0)
+        direction = self._plan.objective.direction
+        margin = min(math.log1p(self._noise.margin_percent / 100.0), LARGE_LOSS * incumbent.predicted_log_gain)
         known: dict[frozenset[tuple[str, Value]], tuple[list[float], list[float]]] = {}
         lost: list[Mapping[str, Value]] = []
         for played in range(1, RUNOFF_ROUNDS + 1):

@@ -106,7 +106,7 @@ def test_the_prediction_is_near_the_truth_and_below_the_luckiest_claim() -> None
     for seed in range(6):
         incumbent = choose(searched(space, default, two_matter, 30, seed), space, default, "maximize", NOISE)
         assert incumbent is not None
-        truth = two_matter({**default, **incumbent.minimal})
+        truth = two_matter({**default, **incumbent.configuration})
         errors.append(incumbent.predicted_log_gain - truth)
         claims.append(math.log1p(incumbent.claimed_percent / 100) - truth)
     assert abs(float(np.mean(errors))) < NOISE

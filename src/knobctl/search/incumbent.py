@@ -71,7 +71,7 @@ class Incumbent:
     Attributes:
         configuration: Value of every knob that differs from the default, as it was measured.
         minimal: The part of it that matters, by the model: the rest is back at its default. Never empty.
-        predicted_log_gain: The model's mean at ``minimal`` against the default, as log-ratio (positive is better).
+        predicted_log_gain: The model's mean at ``configuration`` against the default, as log-ratio; above 0.
         claimed_percent: What the search alone would claim: its best raw score against the mean of the default runs.
     """
 
@@ -120,7 +120,7 @@ def choose(
     return Incumbent(
         configuration=_changes(best, default),
         minimal=smaller,
-        predicted_log_gain=known.effect(smaller).mean,
+        predicted_log_gain=known.effect(best).mean,
         claimed_percent=claimed,
     )
 
