@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,11 @@ from stable_baselines3 import PPO
 
 from knobctl.env import OSTuningEnv
 from knobctl.knobs import Value
-from knobctl.safety import SafeSuggestion
 from knobctl.search.actor import UPDATES
 from knobctl.search.base import SearchSummary
 from knobctl.search.model import Observation
 from knobctl.search.registry import make_searcher
-from knobctl.search.remembered import Remembered
+from knobctl.search.remembered import Remembered, first_guesses
 from knobctl.search.sappo import FEWEST_TRIALS, PRETRAINING, SAPPOSearcher
 from knobctl.search.session import run_search
 from tests.env.invented import bell, env_for, number
@@ -146,15 +146,20 @@ def test_after_guesses_that_gained_nothing_it_begins_as_without_a_memory() -> No
         return bell({"demo.k0": configuration["demo.k3"]})
 
     past = remembered_session()
-    best = max(past.observations, key=lambda each: each.gain).configuration
-    guess = SafeSuggestion({"demo.k0": best["demo.k0"]})
-    spreads = []
-    for truth in (one_matters, another):
+    liked = max(past.observations, key=lambda each: each.gain)
+    best = {"demo.k0": liked.configuration["demo.k0"]}
+    proven = replace(liked, configuration={**env_for(another, 6).plan.default, **best})
+    past = replace(past, best=best, observations=(*past.observations, proven))
+    found = []
+    for truth, memory in ((one_matters, (past,)), (another, (past,)), (another, ())):
         env = env_for(truth, 6, noise=0.03, total_timesteps=20)
-        run_search(env, SAPPOSearcher(0, actor=False, remembered=(past,)), (), guesses=(guess,))
-        spreads.append(np.ptp([number(configuration, "demo.k0") for configuration in tried(env)[:3]]))
-    trusted, misled = spreads
-    assert trusted < 300 < misled, "all over the space again"
+        guesses = first_guesses((past,), env.plan)
+        run_search(env, SAPPOSearcher(0, actor=False, remembered=memory), (), guesses=guesses)
+        assert [trial.kind for trial in env.bench.trials[1:3]] == ["suggestion", "search"]
+        found.append(tried(env))
+    trusted, misled, without = found
+    assert np.ptp([number(configuration, "demo.k0") for configuration in trusted[:3]]) < 300
+    assert misled == without, "forgotten altogether"
 
 
 def test_settings_of_the_plan_that_it_does_not_use_are_named() -> None:

@@ -12,6 +12,7 @@ from knobctl.errors import BenchmarkBroken
 from knobctl.knobs import Value
 from knobctl.safety import SafeSuggestion
 from knobctl.search.base import BudgetedEnv, Played, SearchOver, SearchSummary
+from knobctl.search.remembered import Guess
 from knobctl.search.session import run_search
 from tests.env.invented import bell, env_for, number
 
@@ -76,22 +77,24 @@ def test_each_configuration_is_suggested_once_and_the_default_never() -> None:
 
 def test_what_earlier_sessions_recommend_is_tried_first_and_not_twice() -> None:
     env, searcher = env_for(total_timesteps=16), Scripted((0.5,))
-    run_search(env, searcher, suggested(100, 600), guesses=suggested(600, 700))
+    run_search(env, searcher, suggested(100, 600), guesses=[Guess({"demo.k0": 600}), Guess({"demo.k0": 700})])
     assert [played.action for played in searcher.before] == [(0.6,), (0.7,), (0.1,)]
 
 
-def test_after_one_that_gains_nothing_the_other_recommendations_are_left_out() -> None:
+@pytest.mark.parametrize("expected", [0.0, 0.15])
+def test_after_one_that_does_not_fit_the_other_recommendations_are_left_out(expected: float) -> None:
     def worse_below_500(configuration: Mapping[str, Value]) -> float:
         return 1100.0 if number(configuration) > 500 else 1000.0 if number(configuration) == 0 else 900.0
 
     for guesses, tried in (((600, 200, 300, 700), (0.6, 0.2, 0.1)), ((200, 600), (0.2, 0.1))):
         env, searcher = env_for(worse_below_500, total_timesteps=24), Scripted((0.5,))
-        summary = run_search(env, searcher, suggested(100), guesses=suggested(*guesses))
+        recommended = [Guess({"demo.k0": value}, expected) for value in guesses]
+        summary = run_search(env, searcher, suggested(100), guesses=recommended)
         assert [played.action for played in searcher.before] == [(each,) for each in tried]
         left = len(guesses) + 1 - len(tried)
         assert summary.notes[-1] == (
             f"{left} of {len(guesses)} recommendations of earlier sessions were left out: "
-            "one before them gained nothing here"
+            "one before them gained too little here"
         )
 
 

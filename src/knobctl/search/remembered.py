@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from knobctl.env import OSTuningEnv
 from knobctl.knobs import Value
-from knobctl.safety import SafePlan, SafeSuggestion
+from knobctl.safety import SafePlan
 from knobctl.search.model import Observation
+from knobctl.stats import log_ratio
 
 MOST_GUESSES = 3
 """Recommendations of earlier sessions that are tried first, at most."""
+
+FITTING = 0.5
+"""A recommendation fits a machine where it gains more than this part of what it gained on its own."""
 
 MOST_WARNINGS = 40
 """Failed runs of earlier sessions that a search knows, at most, and as many that did not fail."""
@@ -60,11 +65,40 @@ def warnings_of(remembered: Sequence[Remembered]) -> list[Observation]:
     ]
 
 
-def first_guesses(remembered: Sequence[Remembered], plan: SafePlan) -> tuple[SafeSuggestion, ...]:
-    """What the most similar sessions recommended, repaired, each configuration once."""
-    found: list[SafeSuggestion] = []
+@dataclass(frozen=True)
+class Guess:
+    """What an earlier session recommended.
+
+    Attributes:
+        configuration: What it changes, repaired.
+        expected: What it gained there, as log-ratio; 0 when that is not known here.
+    """
+
+    configuration: Mapping[str, Value]
+    expected: float = 0.0
+
+
+def first_guesses(remembered: Sequence[Remembered], plan: SafePlan) -> tuple[Guess, ...]:
+    """What the most similar sessions recommended, each configuration once."""
+    found: list[Guess] = []
     for past in remembered:
         changed = plan.changed(plan.repair(past.best))
         if changed and changed not in [guess.configuration for guess in found]:
-            found.append(SafeSuggestion(changed, f"session {past.session}: {past.why}"))
+            gains = [each.gain for each in past.observations if plan.changed(each.configuration) == changed]
+            found.append(Guess(changed, max(gains[-1], 0.0) if gains else 0.0))
     return tuple(found[:MOST_GUESSES])
+
+
+def misled(guesses: Sequence[Guess], env: OSTuningEnv) -> bool:
+    """Whether one of them was tried here and does not fit: this machine is another one, or the workload is."""
+    if env.baseline is None:
+        return False
+    for trial in env.bench.trials:
+        changed = env.plan.changed({**env.plan.default, **trial.configuration})
+        for guess in guesses:
+            if trial.kind == "suggestion" and changed == guess.configuration:
+                direction = env.plan.objective.direction
+                gain = None if trial.score is None else log_ratio(env.baseline.score, trial.score, direction)
+                if gain is None or gain <= FITTING * guess.expected:
+                    return True
+    return False

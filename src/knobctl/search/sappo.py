@@ -27,7 +27,7 @@ from knobctl.search.model import Model, observe
 from knobctl.search.one_at_a_time import OneAtATimeSearcher
 from knobctl.search.pool import FROM_ACTOR, PROPOSERS, make_pool, refined
 from knobctl.search.process import Array
-from knobctl.search.remembered import Remembered, warnings_of
+from knobctl.search.remembered import Remembered, first_guesses, misled, warnings_of
 from knobctl.search.surrogate import Memory, State
 
 if TYPE_CHECKING:
@@ -132,6 +132,7 @@ class _Search:
         self._random = np.random.default_rng((seed, 0))
         self._origin = np.array(env.tuning.places(self._plan.default))
         self._noise = env.tuning.baseline.noise if env.tuning.baseline is not None else SMALLEST_UNIT
+        self._remembered = remembered
         self._memories = self._recalled(remembered)
         self._warnings = warnings_of(remembered)
         self._first = None if self._memories else self._first_points()
@@ -147,6 +148,10 @@ class _Search:
         )
         if self._first:
             return self._first.pop()
+        if self._first is None and misled(first_guesses(self._remembered, self._plan), self._env):
+            self._memories, self._warnings, self._first = [], [], self._first_points()
+            if self._first:
+                return self._first.pop()
         if not observations:
             return np.asarray(self._random.random(len(self._origin)))
         knowledge = Knowledge(
@@ -154,7 +159,6 @@ class _Search:
         )
         self._state = knowledge.surrogate.state
         if self._first is None:
-            # What the guesses of earlier sessions gave has said whether there is anything to build upon.
             self._first = [] if knowledge.gate else self._first_points()
             if self._first:
                 return self._first.pop()

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from knobctl.env import OSTuningEnv
-from knobctl.events import Trial
 from knobctl.knobs import Value
 from knobctl.safety import SafeSuggestion
 from knobctl.safety.suggested import most_played
 from knobctl.search.base import BudgetedEnv, Searcher, SearchOver, SearchSummary
-from knobctl.stats import log_ratio
+from knobctl.search.remembered import Guess, misled
 
 MOST_FAILED = 2
 """Suggestions that may fail before the rest is left out: two trips of the health guard leave a session alive."""
@@ -22,7 +21,7 @@ def run_search(
     searcher: Searcher,
     suggestions: Sequence[SafeSuggestion] | None = None,
     deadline: float | None = None,
-    guesses: Sequence[SafeSuggestion] = (),
+    guesses: Sequence[Guess] = (),
 ) -> SearchSummary:
     """Plays the guesses, the suggestions and then the searcher, within the environment's budget.
 
@@ -34,7 +33,7 @@ def run_search(
             says, each configuration once.
         deadline: No trial starts after so many seconds of the session.
         guesses: What earlier sessions recommend, tried before the suggestions and counted among them. After one that
-            was no better than the default the others are left out: this machine is another one.
+            does not fit (:func:`~knobctl.search.remembered.misled`) the others are left out.
 
     Raises:
         SafetyStop: A guard of the target tripped; the trial is recorded.
@@ -54,12 +53,13 @@ def run_search(
     return replace(summary, notes=(*summary.notes, *notes))
 
 
-def _play(guesses: Sequence[SafeSuggestion], suggestions: Sequence[SafeSuggestion], env: BudgetedEnv) -> str:
+def _play(guesses: Sequence[Guess], suggestions: Sequence[SafeSuggestion], env: BudgetedEnv) -> str:
     """Tries them. Returns what was left out, and why, for people; empty when nothing was."""
     plan, most = env.tuning.plan, most_played(env.tuning.budget)
     different: list[tuple[dict[str, Value], bool]] = []
-    for number, each in enumerate((*guesses, *suggestions)):
-        complete = plan.repair(each.configuration)
+    wanted = [*(guess.configuration for guess in guesses), *(each.configuration for each in suggestions)]
+    for number, configuration in enumerate(wanted):
+        complete = plan.repair(configuration)
         if plan.changed(complete) and complete not in [other for other, _ in different]:
             different.append((complete, number < len(guesses)))
     left = list(different)
@@ -72,19 +72,12 @@ def _play(guesses: Sequence[SafeSuggestion], suggestions: Sequence[SafeSuggestio
         configuration, guessed = left.pop(0)
         _, _, terminated, truncated, info = env.suggest(configuration)
         played, failed = played + 1, failed + (info["trial"].score is None)
-        if guessed and not _gained(info["trial"], env.tuning):
+        if guessed and misled(guesses, env.tuning):
             passed_over = sum(each for _, each in left)
             left = [(other, each) for other, each in left if not each]
         if terminated or truncated:
             env.reset()
     if passed_over:
         words = f"{passed_over} of {sum(guess for _, guess in different)} recommendations of earlier sessions"
-        return f"{words} were left out: one before them gained nothing here"
+        return f"{words} were left out: one before them gained too little here"
     return ""
-
-
-def _gained(trial: Trial, env: OSTuningEnv) -> bool:
-    """It was better than the default, by chance or not."""
-    if trial.score is None or env.baseline is None:
-        return trial.score is not None
-    return (log_ratio(env.baseline.score, trial.score, env.plan.objective.direction) or 0.0) > 0.0
