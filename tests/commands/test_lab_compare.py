@@ -78,12 +78,15 @@ def test_sessions_of_another_kind_are_not_mixed_in(
 
 
 @pytest.mark.long  # a new process loads everything anew
-def test_scaling_measures_each_load(knobctl: CommandLine) -> None:
-    done = knobctl("lab", "scaling", "--searchers", "random", "--knobs", "3", "--trials", "5", "--json")
+def test_scaling_measures_each_load(knobctl: CommandLine, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    words = ("--searchers", "random", "--knobs", "3", "--trials", "5", "--page", str(page), "--json")
+    done = knobctl("lab", "scaling", *words)
     assert done.code == 0
     (row,) = done.document["rows"]
     assert (row["searcher"], row["knobs"], row["trials"], row["way"]) == ("random", 3, 5, "played")
     assert row["cpu"] > 0
+    assert "`knobctl lab scaling --searchers random --knobs 3 --trials 5`" in page.read_text()
 
 
 @pytest.mark.parametrize(

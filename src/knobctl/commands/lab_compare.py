@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -142,6 +140,7 @@ def _start(given: Mapping[str, Any], before: CompareRecord | None) -> tuple[Comp
     from knobctl.lab.compare_file import CompareRecord
     from knobctl.lab.compare_frozen import require_frozen, sources_hash
     from knobctl.lab.compare_surfaces import LOCKED, surfaces_of
+    from knobctl.lab.study_file import this_machine
 
     split, noise, budget = given["split"], given["noise"], given["budget"]
     if split == LOCKED:
@@ -154,9 +153,8 @@ def _start(given: Mapping[str, Any], before: CompareRecord | None) -> tuple[Comp
         for number in range(given["seeds"])
         for name in names
     ]
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
     today = datetime.now(UTC).date().isoformat()
-    record = CompareRecord(_words(given), metadata.version("knobctl"), sources_hash(), today, machine)
+    record = CompareRecord(_words(given), metadata.version("knobctl"), sources_hash(), today, this_machine())
     if not given["resume"] or before is None:
         return record, cases
     if (before.version, before.sources) != (record.version, record.sources):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -19,16 +21,21 @@ from knobctl.errors import UsageError
 )  # fmt: skip
 @click.option("--knobs", default="6,12,24,48", show_default=True, metavar="LIST", help="Knobs of the machine, 3 to 48.")
 @click.option("--trials", default="50,200,1000", show_default=True, metavar="LIST", help="Trials that are known.")
+@click.option(
+    "--page", "page_path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write the tables as a Markdown page.",
+)  # fmt: skip
 @options.as_json
 @guarded
-def scaling_command(searchers: str, knobs: str, trials: str, as_json: bool) -> int:
+def scaling_command(searchers: str, knobs: str, trials: str, page_path: Path | None, as_json: bool) -> int:
     """Measure processor time and memory of one more trial.
 
     The trials before it are known as earlier ones of the same search; to sappo also as those of earlier sessions.
     Each measurement has a process of its own. This takes some minutes, most of them for searchers whose model grows
     with every trial.
     """
-    from knobctl.lab.scaling import findings, loads, measure_all
+    from knobctl.lab.scaling import findings, loads, measure_all, page
+    from knobctl.lab.study_file import write_whole
     from knobctl.search.registry import OPTIONAL, SEARCHERS
 
     names = options.knob_list(searchers)
@@ -43,6 +50,9 @@ def scaling_command(searchers: str, knobs: str, trials: str, as_json: bool) -> i
             f"{load.way}: {1000.0 * cost.cpu:.0f} ms"
         )
     found = findings(measured)
+    if page_path is not None:
+        words = ["knobctl", "lab", "scaling", "--searchers", searchers, "--knobs", knobs, "--trials", trials]
+        write_whole(page_path, page(found, shlex.join(words)))
     if as_json:
         rows = [{**asdict(load), **asdict(cost)} for load, cost in measured.items()]
         put({"simulated": True, "rows": rows, **findings_document(found)})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shlex
 import time
 from collections.abc import Callable, Mapping
@@ -98,15 +96,14 @@ def study_command(name: str, as_json: bool, **given: Any) -> int:
 
 def _start(name: str, given: Mapping[str, Any], before: StudyRecord | None) -> StudyRecord:
     """The record to fill: the one before, when that is to go on."""
-    from knobctl.lab.study_file import StudyRecord
+    from knobctl.lab.study_file import StudyRecord, this_machine
 
     version = metadata.version("knobctl")
     words = ["knobctl", "lab", "study", name]
     for option in ("sessions", "noise", "seed"):
         words += [f"--{option}", str(given[option])] if given[option] is not None else []
     today = datetime.now(UTC).date().isoformat()
-    machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-    record = StudyRecord(shlex.join(words), version, today, machine)
+    record = StudyRecord(shlex.join(words), version, today, this_machine())
     if not given["resume"] or before is None:
         return record
     if before.version != version:

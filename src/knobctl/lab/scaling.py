@@ -10,6 +10,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,10 @@ import numpy as np
 from knobctl.env import OSTuningEnv, make_env
 from knobctl.knobs import Value
 from knobctl.lab.session import plan_for
-from knobctl.lab.study_figures import Findings, Table
+from knobctl.lab.study_figures import Check, Findings, Table
+from knobctl.lab.study_file import this_machine
 from knobctl.lab.study_jobs import play_each
+from knobctl.lab.study_page import markdown
 from knobctl.search.base import BudgetedEnv, SearchOver
 from knobctl.search.model import Observation
 from knobctl.search.registry import Options, make_searcher
@@ -42,11 +46,20 @@ MEASURED = 3
 BEGUN = 20
 """Trials of the search before them, where others are remembered."""
 
+MOST_CPU, MOST_MIB = 1.0, 1500.0
+"""What one more trial of the default searcher may cost: processor seconds, and memory."""
+
 _SESSIONS = 10
 _WARM_UP = 12
 _MORE = 60
 _NOISE = 0.05
 _STATUS = Path("/proc/self/status")
+_HEAD = """# What one more trial costs
+
+Processor time and memory of a searcher between two trials, on simulated machines, when many trials are known: as
+earlier ones of the same search (played), or as those of ten earlier sessions (remembered). Every number is of a process
+of its own.
+"""
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,7 @@ def measure(load: Load) -> Cost:
 
 
 def findings(measured: Mapping[Load, Cost]) -> Findings:
-    """One table for processor time and one for memory."""
+    """Whether the default searcher keeps its promise, one table for processor time and one for memory."""
     trials = sorted({load.trials for load in measured})
     rows = list(dict.fromkeys((load.searcher, load.way, load.knobs) for load in measured))
     times, memory = [], []
@@ -121,8 +134,19 @@ def findings(measured: Mapping[Load, Cost]) -> Findings:
         times.append((*head, *(f"{1000.0 * cost.cpu:.0f} ms" if cost else "-" for cost in costs), growth))
         memory.append((*head, *(f"{cost.memory_mib:.0f} MiB" if cost else "-" for cost in costs)))
     heads = ("searcher", "trials are", "knobs", *(str(known) for known in trials))
+    own = [cost for load, cost in measured.items() if load.searcher in REMEMBERING]
+    cpu, most = max((cost.cpu for cost in own), default=0.0), max((cost.memory_mib for cost in own), default=0.0)
+    checks = (
+        Check(
+            f"one more trial of {REMEMBERING[0]} takes less than {MOST_CPU:g} s of processor time, with everything "
+            "that was measured",
+            f"{1000.0 * cpu:.0f} ms at most",
+            cpu < MOST_CPU,
+        ),
+        Check(f"and less than {MOST_MIB:.0f} MiB of memory", f"{most:.0f} MiB at most", most < MOST_MIB),
+    )
     return Findings(
-        (),
+        checks if own else (),
         (
             Table(
                 "Processor time of one more trial, by the number of trials that are known",
@@ -133,6 +157,20 @@ def findings(measured: Mapping[Load, Cost]) -> Findings:
             ),
             Table("Memory beyond that of a small search, at its highest", heads, tuple(memory)),
         ),
+    )
+
+
+def page(found: Findings, command: str) -> str:
+    """What was found as Markdown, with the command that measures it again."""
+    rows = tuple((check.promise, check.found, check.word) for check in found.checks)
+    return "\n".join(
+        [
+            _HEAD,
+            f"`{command}`: {datetime.now(UTC).date().isoformat()}, knobctl {metadata.version('knobctl')}, "
+            f"{this_machine()}.\n",
+            *((markdown(Table("", ("check", "found", ""), rows)),) if rows else ()),
+            *(f"**{table.title}**\n\n{markdown(table)}" for table in found.tables),
+        ]
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -62,6 +64,11 @@ def write_studies(path: Path, studies: Mapping[str, StudyRecord]) -> None:
     """
     sections = [f"{json.dumps(name)}: {_section(study)}" for name, study in studies.items()]
     write_whole(path, '{"format": %d, "studies": {\n%s\n}}\n' % (FORMAT, ",\n".join(sections)))
+
+
+def this_machine() -> str:
+    """Where something was played, in words."""
+    return f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
 
 
 def write_whole(path: Path, text: str) -> None:
