@@ -16,8 +16,9 @@ from knobctl.lab.study_plot import drawing
 _HEAD = """# Can the numbers be trusted?
 
 What came of {sessions} sessions of knobctl on simulated machines, whose truth is known. The page is generated from
-[the numbers of every session]({numbers}) by `make studies`; each section names its command and its date. The
-same code plays the same sessions again, with the same figures.
+[the numbers of every session]({numbers}) by `make studies`; each section names its command and its date, and shows
+what the code of that moment gave. Until 0.1.0 is released the model of the search and the run-off go on changing, and a
+section may be older than they are; the same code plays the same sessions again, with the same figures.
 
 **{met} of {judged} checks are met.**{broken}
 
