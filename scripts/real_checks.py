@@ -124,7 +124,7 @@ def _summary(seed: int, result: Mapping[str, Any]) -> dict[str, Any]:
 def _wounded(pairs: int) -> dict[str, Any]:
     with _set(WOUND):
         words = ("make large sequential file writes fast", "--command", WOUNDED_COMMAND, "--budget", "24")
-        result = _tune(*words, "--seed", "1")
+        result = _tune(*words, "--knobs", ",".join(TEN_KNOBS), "--seed", "1")
         print(f"wounded: {_summary(1, result)}", flush=True)
         found = {name: _read(name) for name in result["candidate_config"]}
         healed = {name: str(value) for name, value in result["candidate_config"].items()}

@@ -40,7 +40,8 @@ IDLE_SECONDS = 1
 """How long the machine is looked at before the first benchmark, for what others do on it."""
 
 LARGE_LOSS = 0.5
-"""Part of what the whole change is expected to gain that matters in a run-off, however little could be proven."""
+"""Part of what the whole change is expected to gain that matters in a run-off, however little could be proven; but no
+less than the noise between two runs, of which a few runs say nothing."""
 
 _LOW_PLACE, _HIGH_PLACE = 0.15, 0.85
 """Where in its range a probe puts a knob: the one that is farther away from what was found."""
@@ -254,7 +255,8 @@ class Tuning:
         """
         small, whole = incumbent.minimal, incumbent.configuration
         direction = self._plan.objective.direction
-        margin = min(math.log1p(self._noise.margin_percent / 100.0), LARGE_LOSS * incumbent.predicted_log_gain)
+        large = max(LARGE_LOSS * incumbent.predicted_log_gain, self._noise.upper_sd)
+        margin = min(math.log1p(self._noise.margin_percent / 100.0), large)
         known: dict[frozenset[tuple[str, Value]], tuple[list[float], list[float]]] = {}
         lost: list[Mapping[str, Value]] = []
         for played in range(1, RUNOFF_ROUNDS + 1):

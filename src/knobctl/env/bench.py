@@ -104,9 +104,14 @@ class Bench:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the session began, without the time between its being cut off and its going on."""
-        if self.replaying:
-            return self.trials[-1].ended if self.trials else 0.0
+        """Seconds of the session until its last trial ended, without the time between its being cut off and going on.
+
+        Whatever depends on the time is decided by these, so a session that is played again decides the same.
+        """
+        return self.trials[-1].ended if self.trials else 0.0
+
+    @property
+    def _now(self) -> float:
         return self.target.clock.monotonic() - self._began
 
     def measure(
@@ -141,7 +146,7 @@ class Bench:
         changed = {} if configuration is None else self.plan.changed(configuration)
         if self.replaying:
             return self._replay(changed, kind)
-        number, started = len(self.trials), self.elapsed
+        number, started = len(self.trials), self._now
         announced = TrialStarted(number, kind, changed, position, of, self._seconds_left())
         self._emit(announced)
         try:
@@ -259,7 +264,7 @@ class Bench:
             reward=None,
             failure=failure,
             started=started,
-            ended=self.elapsed,
+            ended=self._now,
             cut_short=cut is not None,
             uncertainty=cut.uncertainty if cut else 0.0,
         )

@@ -2,8 +2,8 @@
 
 The session is played once, to the end of its budget. What would have been offered after fewer trials, or after less
 time, is computed afterwards from the trials until then, for every searcher in the same way: by
-:func:`knobctl.search.incumbent.best_measured`, as in every run of knobctl. What the run-off then takes away again shows
-in what is recommended in the end.
+:func:`knobctl.search.incumbent.choose`, as in every run of knobctl, before the run-off. What that takes away again
+shows in what is recommended in the end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from knobctl.lab.compare_contenders import contender
 from knobctl.lab.compare_memory import earlier
 from knobctl.lab.session import LabSession, named_surface, plan_for, run_session
 from knobctl.safety import Consent
-from knobctl.search.incumbent import best_measured
+from knobctl.search.incumbent import choose
 from knobctl.stats import geometric_mean, log_effect, log_ratio
 from knobctl.target.simulated import SimulatedTarget
 from knobctl.target.surfaces import Surface
@@ -220,8 +220,8 @@ class _Look:
         if not trials:
             return 0.0
         plan, known = self._plan, self._session.trials[: ends[trials - 1][0]]
-        found = best_measured(known, plan.space, plan.default, plan.objective.direction, self._noise_sd)
-        return self._gain(found)
+        found = choose(known, plan.space, plan.default, plan.objective.direction, self._noise_sd)
+        return self._gain(found.configuration if found else {})
 
     def _near(self, gain: float | None) -> bool:
         return self._optimum >= LEAST_GAIN and gain is not None and gain >= NEAR * self._optimum

@@ -50,7 +50,7 @@ MOST_CPU, MOST_MIB = 1.0, 1500.0
 """What one more trial of the default searcher may cost: processor seconds, and memory."""
 
 _SESSIONS = 10
-_WARM_UP = 12
+_WARM_UP = 50
 _MORE = 60
 _NOISE = 0.05
 _STATUS = Path("/proc/self/status")
@@ -116,7 +116,7 @@ def measure(load: Load) -> Cost:
         UsageError: There is no such searcher, or no machine with so many knobs.
     """
     surface = wide(0, load.knobs)
-    _search(surface, Load(load.searcher, load.knobs, 0), _WARM_UP)
+    _search(wide(0, min(KNOBS)), Load(load.searcher, min(KNOBS), _WARM_UP), MEASURED)  # a policy learns by then
     before = _memory("VmRSS")
     cpu = _search(surface, load, MEASURED)
     return Cost(cpu / MEASURED, max(0.0, _memory("VmHWM") - before))

@@ -1,7 +1,7 @@
 """Scores of a smaller change and of the whole one in, whether the smaller one loses something that matters out.
 
 Wald's sequential probability ratio test (Wald, "Sequential Tests of Statistical Hypotheses", 1945) between "it loses
-nothing" and "it loses as much as the verification could prove": most comparisons are settled by a few runs of each.
+nothing" and "it loses what matters": most comparisons are settled by a few runs of each.
 """
 
 from __future__ import annotations

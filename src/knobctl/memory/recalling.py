@@ -163,8 +163,7 @@ def translated(
     inside = [trial for trial in memory.trials if names.issuperset(trial.configuration)]
     observed = observe(inside, space, then, direction)
     if memory.improvement is not None and memory.candidate and names.issuperset(memory.candidate) and observed:
-        gain = math.log1p(max(memory.improvement, -99.0) / 100.0)
-        observed.append(Observation({**then, **memory.candidate}, gain, max(each.time for each in observed)))
+        observed.append(Observation({**then, **memory.candidate}, _gain(memory), max(each.time for each in observed)))
     kept = tuple(each for each in observed if _fits(each.configuration, space, default))
     failed = [{**then, **trial.configuration} for trial in inside if trial.score is None]
     failures = tuple(each for each in failed if _fits(each, space, default))
@@ -221,8 +220,9 @@ def _similar(store: Store, space: Space, default: Mapping[str, Value], candidate
         return None
     observations, best, failures = translated(memory, space, default, memory.fingerprint.direction)
     remembered = Remembered(
-        candidate.key, candidate.likeness.value, observations, best, memory.verdict, candidate.likeness.why, failures
-    )
+        candidate.key, candidate.likeness.value, observations, best, memory.verdict, candidate.likeness.why,
+        _gain(memory), failures,
+    )  # fmt: skip
     return Similar(remembered, candidate.likeness, candidate.created, candidate.origin)
 
 
@@ -244,8 +244,16 @@ def _thinned(chosen: Sequence[Similar]) -> list[Similar]:
 
 
 def _spread(observations: Sequence[Observation], most: int) -> tuple[Observation, ...]:
+    """So many, evenly; the last one, which luck has not chosen, is always among them."""
     count = len(observations)
-    return tuple(observations[index * count // most] for index in range(most)) if count > most else tuple(observations)
+    if count <= most:
+        return tuple(observations)
+    return tuple(observations[count - 1 - index * count // most] for index in reversed(range(most)))
+
+
+def _gain(memory: Memory) -> float:
+    """Log-ratio of what its fresh pairs said of its candidate; 0 when there were none."""
+    return 0.0 if memory.improvement is None else math.log1p(max(memory.improvement, -99.0) / 100.0)
 
 
 def _fits(configuration: Mapping[str, Value], space: Space, default: Mapping[str, Value]) -> bool:

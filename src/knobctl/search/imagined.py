@@ -82,7 +82,6 @@ class ImaginedEnvs(VecEnv):
         self._belief = np.zeros(count, dtype=int)
         self._off = np.zeros(count)
         self._actions = np.zeros((count, knobs))
-        self._last: NDArray[np.float32] = np.zeros((count, *(observation_space.shape or ())), np.float32)
 
     def show(self, dream: Dream) -> None:
         """From the next reset on, this is what the environments are like."""
@@ -93,8 +92,7 @@ class ImaginedEnvs(VecEnv):
         """Begins all episodes."""
         # Not all in step: an update then sees every part of an episode.
         self._steps = self._random.integers(HORIZON, size=self.num_envs)
-        self._last = self._begin(np.arange(self.num_envs))
-        return self._last.copy()
+        return self._begin(np.arange(self.num_envs))
 
     def step_async(self, actions: NDArray[Any]) -> None:
         """Takes the actions."""
@@ -119,7 +117,6 @@ class ImaginedEnvs(VecEnv):
                 infos[row] = {"terminal_observation": observations[row].copy(), "TimeLimit.truncated": False}
             self._steps[done] = 0
             observations[done] = self._begin(np.flatnonzero(done))
-        self._last = observations
         return observations.copy(), rewards, done, infos
 
     def close(self) -> None:

@@ -72,13 +72,11 @@ class Incumbent:
         configuration: Value of every knob that differs from the default, as it was measured.
         minimal: The part of it that matters, by the model: the rest is back at its default. Never empty.
         predicted_log_gain: The model's mean at ``configuration`` against the default, as log-ratio; above 0.
-        claimed_percent: What the search alone would claim: its best raw score against the mean of the default runs.
     """
 
     configuration: dict[str, Value]
     minimal: dict[str, Value]
     predicted_log_gain: float
-    claimed_percent: float
 
 
 def _anything(configuration: Configuration) -> bool:
@@ -108,9 +106,8 @@ def choose(
     Returns:
         The incumbent, or None when no configuration looks measurably better than the default.
     """
-    claimed = claimed_percent(trials, direction)
     observations = observe(trials, space, default, direction)
-    if claimed is None or not observations:
+    if not observations or not scored(trials, SEARCH_KINDS):
         return None
     known, failed = _learned(space, default, observations, noise_sd), _failed(trials, space, default)
     best = _best(known, observations, failed)
@@ -121,19 +118,7 @@ def choose(
         configuration=_changes(best, default),
         minimal=smaller,
         predicted_log_gain=known.effect(best).mean,
-        claimed_percent=claimed,
     )
-
-
-def best_measured(
-    trials: Sequence[Trial], space: Space, default: Configuration, direction: str, noise_sd: float
-) -> dict[str, Value]:
-    """The configuration of :func:`choose` as it was measured; empty for none. The arguments are those of choose."""
-    observations = observe(trials, space, default, direction)
-    if not observations:
-        return {}
-    known = _learned(space, default, observations, noise_sd)
-    return _changes(_best(known, observations, _failed(trials, space, default)) or default, default)
 
 
 def smaller_parts(

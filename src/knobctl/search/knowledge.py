@@ -15,8 +15,9 @@ from knobctl.env.bench import DEFAULT_KINDS
 from knobctl.events import Trial
 from knobctl.reward import log_gain
 from knobctl.safety import Guardrail, SafePlan
-from knobctl.search.model import OTHER_KINDS, Model, Observation, instructive
-from knobctl.search.process import Array
+from knobctl.search.encoding import Encoding
+from knobctl.search.model import MOST_TRIALS, OTHER_KINDS, Model, Observation, instructive
+from knobctl.search.process import Array, Correlations
 from knobctl.search.surrogate import Memory, Predicted, State, Surrogate
 
 BAD = math.log(0.9)
@@ -37,7 +38,7 @@ DOUBT = 0.15
 """Share of the belief that every knob may matter: what the others leave out is looked at again now and then."""
 
 _80_PERCENT = float(ndtri(0.9))
-_FAILURE_NOISE = 0.35
+_FAILURE_NOISE, _FAILURE_DOUBT, _FAILURE_LENGTH = 0.2, 0.25, 0.4
 _RAIL_NOISE = 0.02
 
 
@@ -105,7 +106,7 @@ class Knowledge:
         configurations = [plan.default, *(observations[index].configuration for index in eligible)]
         order = np.argsort(-known.mean, kind="stable")
         self.anchors = np.array([env.places(configurations[index]) for index in order])
-        self._failing = _failing(plan, trials, warnings)
+        self._failing = _failing(model.encoding, plan, trials, warnings)
 
     @property
     def gate(self) -> bool:
@@ -144,7 +145,7 @@ class Knowledge:
         worse = predicted.others[:, len(self._usual) :]
         found = log_ndtr((self._rails.tolerances - worse) / self._rails.noises).sum(axis=1)
         if self._failing is not None:
-            found = found + log_ndtr((self._failing.means(coordinates) + 0.5) / _FAILURE_NOISE)
+            found = found + log_ndtr((self._failing.means(coordinates) + 0.5) / _FAILURE_DOUBT)
         return np.asarray(found)
 
 
@@ -157,12 +158,35 @@ class _Rails:
     noises: Array
 
 
-def _failing(plan: SafePlan, trials: Sequence[Trial], warnings: Sequence[Observation]) -> Model | None:
-    """A model whose gain is minus the share of failures; None when nothing has failed."""
+class _Failing:
+    """Where runs fail (-1) and where not (0), by a Gaussian process in which every knob may matter.
+
+    Unlike a score, a single failure teaches something, and is never an accident: beside it, the next one is likely.
+    """
+
+    def __init__(self, encoding: Encoding, labels: Sequence[Observation]) -> None:
+        self._points = encoding.coordinates([label.configuration for label in labels])
+        correlations = Correlations(self._points, self._points)
+        self._lengths = dict.fromkeys(correlations.varied, _FAILURE_LENGTH)
+        noise = np.array([_FAILURE_NOISE**2 + label.uncertainty**2 for label in labels])
+        covariance = correlations.of(self._lengths) + np.diag(noise)
+        self._weights = np.linalg.solve(covariance, np.array([label.gain for label in labels]))
+
+    def means(self, coordinates: Array) -> Array:
+        """What is expected at each row of coordinates; 0 far from everything."""
+        return np.asarray(Correlations(coordinates, self._points).of(self._lengths) @ self._weights)
+
+
+def _failing(
+    encoding: Encoding, plan: SafePlan, trials: Sequence[Trial], warnings: Sequence[Observation]
+) -> _Failing | None:
+    """None when nothing has failed, here or in earlier sessions."""
     if not warnings and all(trial.score is not None for trial in trials if trial.kind in OTHER_KINDS):
         return None
     labels = [Observation({**plan.default, **trial.configuration}, -float(trial.score is None)) for trial in trials]
-    return Model(plan.space, plan.default, [*warnings, *labels], _FAILURE_NOISE)
+    failed = [label for label in labels if label.gain][-MOST_TRIALS:]
+    worked = [label for label in labels if not label.gain][-MOST_TRIALS:]
+    return _Failing(encoding, [*warnings, *failed, *worked])
 
 
 def _rails(plan: SafePlan, trials: Sequence[Trial], baseline: Mapping[str, float]) -> _Rails:

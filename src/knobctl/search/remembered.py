@@ -41,6 +41,7 @@ class Remembered:
         best: What it recommended in the end, as far as the present space has it; empty for nothing.
         verdict: Its verdict, ``IMPROVED`` for one.
         why: Why it counts as similar, one sentence for people.
+        gain: What the recommendation gained there, as log-ratio, by fresh pairs; 0 when that is not known.
         failures: Complete configurations at which its runs failed.
     """
 
@@ -50,6 +51,7 @@ class Remembered:
     best: Mapping[str, Value] = field(default_factory=dict)
     verdict: str = ""
     why: str = ""
+    gain: float = 0.0
     failures: tuple[Mapping[str, Value], ...] = ()
 
 
@@ -71,7 +73,7 @@ class Guess:
 
     Attributes:
         configuration: What it changes, repaired.
-        expected: What it gained there, as log-ratio; 0 when that is not known here.
+        expected: What it gained there, as log-ratio; 0 when that is not known, or it gained nothing.
     """
 
     configuration: Mapping[str, Value]
@@ -84,8 +86,7 @@ def first_guesses(remembered: Sequence[Remembered], plan: SafePlan) -> tuple[Gue
     for past in remembered:
         changed = plan.changed(plan.repair(past.best))
         if changed and changed not in [guess.configuration for guess in found]:
-            gains = [each.gain for each in past.observations if plan.changed(each.configuration) == changed]
-            found.append(Guess(changed, max(gains[-1], 0.0) if gains else 0.0))
+            found.append(Guess(changed, max(past.gain, 0.0)))
     return tuple(found[:MOST_GUESSES])
 
 

@@ -174,7 +174,7 @@ class _Search:
         if policy_path is not None:
             self._actor.save(policy_path)
         own = sum(proposer == PROPOSERS.index("actor") for proposer in self._chosen)
-        note = f"PPO proposed {own} of the {len(self._chosen)} trials that were chosen by the model"
+        note = f"PPO proposed what led to {own} of the {len(self._chosen)} trials that were chosen by the model"
         return SearchSummary(policy_updates=self._actor.updates, notes=(note,))
 
     def _recalled(self, remembered: Sequence[Remembered]) -> list[Memory]:
@@ -190,7 +190,7 @@ class _Search:
         count = min(max(4, knobs // 2 + 1), max(1, self._env.budget // 4)) - self._env.played
         if count <= 0:
             return []
-        return list(qmc.Sobol(knobs, rng=self._random).random(8 * ((count + 7) // 8))[:count])
+        return list(qmc.Sobol(knobs, rng=self._random).random_base2(max(3, (count - 1).bit_length()))[:count])
 
     def _best_of(self, knowledge: Knowledge) -> Array:
         """The most promising candidate that is probably not bad, among many."""
