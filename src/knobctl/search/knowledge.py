@@ -17,7 +17,7 @@ from knobctl.reward import log_gain
 from knobctl.safety import Guardrail, SafePlan
 from knobctl.search.encoding import Encoding
 from knobctl.search.model import MOST_TRIALS, OTHER_KINDS, Model, Observation, instructive
-from knobctl.search.process import Array, Correlations
+from knobctl.search.process import LENGTHS, Array, Correlations, Lengths, evidences, whiten
 from knobctl.search.surrogate import Memory, Predicted, State, Surrogate
 
 BAD = math.log(0.9)
@@ -38,7 +38,8 @@ DOUBT = 0.15
 """Share of the belief that every knob may matter: what the others leave out is looked at again now and then."""
 
 _80_PERCENT = float(ndtri(0.9))
-_FAILURE_NOISE, _FAILURE_DOUBT, _FAILURE_LENGTH = 0.2, 0.25, 0.4
+_FAILURE_NOISE, _FAILURE_DOUBT, _FAILURE_LENGTH = 0.1, 0.25, 0.4
+_UNLIKELY = 0.01
 _RAIL_NOISE = 0.02
 
 
@@ -159,22 +160,42 @@ class _Rails:
 
 
 class _Failing:
-    """Where runs fail (-1) and where not (0), by a Gaussian process in which every knob may matter.
+    """Where runs fail (-1) and where not (0): by one knob alone, or by all of them, averaged over these answers.
 
-    Unlike a score, a single failure teaches something, and is never an accident: beside it, the next one is likely.
+    A Gaussian process for each (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, section 6.5:
+    least-squares classification), whose shares are their marginal likelihoods. Unlike a score, a single failure teaches
+    something, and is never an accident: beside it, the next one is likely.
     """
 
     def __init__(self, encoding: Encoding, labels: Sequence[Observation]) -> None:
         self._points = encoding.coordinates([label.configuration for label in labels])
         correlations = Correlations(self._points, self._points)
-        self._lengths = dict.fromkeys(correlations.varied, _FAILURE_LENGTH)
-        noise = np.array([_FAILURE_NOISE**2 + label.uncertainty**2 for label in labels])
-        covariance = correlations.of(self._lengths) + np.diag(noise)
-        self._weights = np.linalg.solve(covariance, np.array([label.gain for label in labels]))
+        varied = correlations.varied
+        answers: list[Lengths] = [dict.fromkeys(varied, _FAILURE_LENGTH)]
+        answers += [{index: length} for index in varied for length in LENGTHS]
+        gains = np.array([label.gain for label in labels])
+        rest = np.diag([_FAILURE_NOISE**2 + label.uncertainty**2 for label in labels])
+        white = whiten(rest, gains)
+        found = np.zeros(len(answers))
+        if varied:
+            found = np.array([evidences(correlations.of(each), white, np.ones(1))[0] for each in answers])
+            found[1:] -= math.log(len(answers) - 1)
+        shares = np.exp(found - np.logaddexp.reduce(found))
+        likely = [index for index in range(len(answers)) if shares[index] > _UNLIKELY * shares.max()]
+        whole = float(shares[likely].sum())
+        self._answers = [
+            (
+                answers[index],
+                float(shares[index]) / whole,
+                np.linalg.solve(correlations.of(answers[index]) + rest, gains),
+            )
+            for index in likely
+        ]
 
     def means(self, coordinates: Array) -> Array:
         """What is expected at each row of coordinates; 0 far from everything."""
-        return np.asarray(Correlations(coordinates, self._points).of(self._lengths) @ self._weights)
+        alike = Correlations(coordinates, self._points)
+        return np.asarray(sum(share * (alike.of(lengths) @ weights) for lengths, share, weights in self._answers))
 
 
 def _failing(

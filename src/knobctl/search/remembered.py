@@ -20,7 +20,7 @@ FITTING = 0.5
 MOST_WARNINGS = 40
 """Failed runs of earlier sessions that a search knows, at most, and as many that did not fail."""
 
-HEARSAY = 0.35
+HEARSAY = 0.1
 """Standard deviation on top, of what earlier sessions say about failures; 1 is a failure."""
 
 
