@@ -18,7 +18,7 @@ from knobctl.knobs import Value
 from knobctl.knobs.space import Space
 from knobctl.measure import Judgement, Noise, Verification, assess, order, suspects_carry_over
 from knobctl.measure.drift import describe_drift
-from knobctl.measure.runoff import loses
+from knobctl.measure.runoff import loses, loss_that_matters
 from knobctl.measure.sharing import better_length
 from knobctl.measure.within import settling_seconds, within_sd
 from knobctl.reward import penalty, reward
@@ -38,10 +38,6 @@ from knobctl.workload.tool import UNKNOWN_RUN_SECONDS
 
 IDLE_SECONDS = 1
 """How long the machine is looked at before the first benchmark, for what others do on it."""
-
-LARGE_LOSS = 0.5
-"""Part of what the whole change is expected to gain that matters in a run-off, however little could be proven; but no
-less than the noise between two runs, of which a few runs say nothing."""
 
 _LOW_PLACE, _HIGH_PLACE = 0.15, 0.85
 """Where in its range a probe puts a knob: the one that is farther away from what was found."""
@@ -255,8 +251,7 @@ class Tuning:
         """
         small, whole = incumbent.minimal, incumbent.configuration
         direction = self._plan.objective.direction
-        large = max(LARGE_LOSS * incumbent.predicted_log_gain, self._noise.upper_sd)
-        margin = min(math.log1p(self._noise.margin_percent / 100.0), large)
+        margin = loss_that_matters(self._noise.margin_percent, incumbent.predicted_log_gain, self._noise.upper_sd)
         known: dict[frozenset[tuple[str, Value]], tuple[list[float], list[float]]] = {}
         lost: list[Mapping[str, Value]] = []
         for played in range(1, RUNOFF_ROUNDS + 1):

@@ -17,6 +17,23 @@ ACCIDENT = 3.0
 """A run counts as no farther from the median of its kind than this many standard deviations."""
 
 
+LARGE_LOSS = 0.5
+"""Part of what the whole change is expected to gain that matters in any case."""
+
+
+def loss_that_matters(provable_percent: float, expected: float, noise_sd: float) -> float:
+    """As log-ratio: what a verification could prove, or :data:`LARGE_LOSS` of what is expected where that is less.
+
+    No less than the noise between two runs, though: of smaller losses a few runs say nothing.
+
+    Args:
+        provable_percent: The smallest effect that the verification can prove.
+        expected: What the whole change is expected to gain, as log-ratio.
+        noise_sd: Upper bound of the standard deviation of the ln score between runs.
+    """
+    return min(math.log1p(provable_percent / 100.0), max(LARGE_LOSS * expected, noise_sd))
+
+
 def loses(
     small: Sequence[float], whole: Sequence[float], direction: str, noise_sd: float, margin: float, *, decide: bool
 ) -> bool | None:
