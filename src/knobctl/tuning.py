@@ -5,7 +5,6 @@ What order they come in is ``pipeline``'s business; how runs and time are shared
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
