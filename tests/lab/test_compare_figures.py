@@ -243,6 +243,16 @@ def test_the_page_has_both_halves_with_checks_tables_and_plots(tmp_path: Path) -
     assert text.count(".svg)") == len(list((tmp_path / "plots").iterdir())) == 10
 
 
+def test_a_page_about_memories_says_what_they_are() -> None:
+    without = page({"locked": record(sessions({"sappo": [0.5], "tpe": [0.5]}))}, "numbers.json")
+    remembering = page({"locked": record(sessions({"sappo": [0.5], "sappo-related": [0.8]}))}, "numbers.json")
+    assert without.startswith("# Leaderboard of searchers\n")
+    assert "as without memories of earlier ones" in without and "Memories were made" not in without
+    assert remembering.startswith("# What the search gains by a memory\n")
+    assert "by 10 sessions of `tpe` with 25 trials\neach" in remembering
+    assert "as without memories" not in remembering
+
+
 def test_plots_stand_beside_the_page_when_nobody_says_where(tmp_path: Path) -> None:
     write_page(tmp_path / "page.md", {"development": record(sessions({"tpe": [0.5]}))}, "numbers.json")
     assert "](leaderboard-development-by-trials.svg)" in (tmp_path / "page.md").read_text()

@@ -109,7 +109,7 @@ class SearcherContract:
             self.play(env)
         assert env.played == 1
 
-    def test_suggestions_are_played_first_and_known_to_it(self) -> None:
+    def test_suggestions_are_played_first(self) -> None:
         env = env_for(bell, total_timesteps=8)
         suggestions = [SafeSuggestion({"demo.k0": 700}), SafeSuggestion({"demo.k0": 600})]
         run_search(env, make_searcher(self.name, env.plan.plan.training_config), suggestions)

@@ -13,13 +13,14 @@ from knobctl.lab.compare_case import LEAST_GAIN, NEAR, steps
 from knobctl.lab.compare_contenders import CONTENDERS, RELATED, UNRELATED
 from knobctl.lab.compare_figures import Board, Estimate, estimate, expected_time, interquartile_mean, plain_mean
 from knobctl.lab.compare_file import CompareRecord
+from knobctl.lab.compare_memory import BUDGET, SEARCHER, SESSIONS
 from knobctl.lab.compare_plot import Curve, curves, dots
 from knobctl.lab.compare_surfaces import LOCKED, SPLITS, family_of
 from knobctl.lab.study_figures import Findings, Table
 from knobctl.lab.study_page import markdown
 from knobctl.stats import percent
 
-_HEAD = """# Leaderboard of searchers
+_HEAD = """# {title}
 
 What came of {sessions} sessions on simulated machines whose truth is known. The page is generated from
 [the numbers of every session]({numbers}) by `knobctl lab compare`; each section names the command by which the same
@@ -38,13 +39,19 @@ sources differs from what was frozen.
 
 Intervals hold 95 %. Those of single scores say what other luck would have given on the same machines; those of
 differences and ratios say what other machines of these kinds would have given.
-
+{memories}
 **What was not tested here:** real benchmarks, whose shapes and noise may be of another kind; budgets and runs of other
 lengths; suggestions, which every session here begins without{memory}.
 
 | contender | what it is |
 | --- | --- |
 {contenders}
+"""
+
+_MEMORIES = f"""
+Memories were made on other machines that look the same, by {SESSIONS} sessions of `{SEARCHER}` with {BUDGET} trials
+each. For `{RELATED}` the same knobs matter there, more or less so and best a little elsewhere; for `{UNRELATED}`
+others of them matter, or are best elsewhere. A recorded machine has no such relatives, and there nothing is remembered.
 """
 
 _TITLES = {
@@ -145,12 +152,15 @@ def page(records: Mapping[str, CompareRecord], numbers: str, folder: str = "") -
     """
     played = {split: records[split] for split in SPLITS if split in records}
     names = dict.fromkeys(case.contender for record in played.values() for case in record.sessions)
+    remembering = bool(names.keys() & {RELATED, UNRELATED})
     head = _HEAD.format(
+        title="What the search gains by a memory" if remembering else "Leaderboard of searchers",
         sessions=sum(len(record.sessions) for record in played.values()),
         numbers=numbers,
         least=percent(LEAST_GAIN),
         contenders="\n".join(f"| `{name}` | {_summary(name)} |" for name in names),
-        memory="" if names.keys() & {RELATED, UNRELATED} else ", as without memories of earlier ones",
+        memories=_MEMORIES if remembering else "",
+        memory="" if remembering else ", as without memories of earlier ones",
     )
     return "\n".join([head, *(_section(split, record, folder) for split, record in played.items())])
 
