@@ -20,8 +20,9 @@ KnobctlError                      1   something went wrong; the message says wha
 ├── RestoreIncomplete             5   a knob is not back: look now
 ├── PreflightRefused              6   the run was not started: too noisy, or another tuner owns the machine
 ├── Busy                         75   another run holds the lock
-├── NotPermitted                 77   neither root nor passwordless sudo, or a read-only kernel interface
-└── Interrupted                 130   Ctrl-C, SIGTERM or SIGHUP; the machine was restored
+└── NotPermitted                 77   neither root nor passwordless sudo, or a read-only kernel interface
+
+Interrupted                     130   Ctrl-C, SIGTERM or SIGHUP; the machine was restored. Outside the tree
 """
 
 from __future__ import annotations
@@ -141,7 +142,20 @@ class NotPermitted(KnobctlError):
     exit_code = 77
 
 
-class Interrupted(KnobctlError):
-    """The run was interrupted from outside; the machine was restored."""
+class Interrupted(BaseException):
+    """The run was interrupted from outside; the machine was restored.
+
+    Like ``KeyboardInterrupt`` it is no ``Exception``: it may come at any moment, and whoever goes on after an error
+    must not go on after this.
+
+    Attributes:
+        message: What interrupted it.
+        hint: Empty.
+    """
 
     exit_code = 130
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = ""

@@ -289,7 +289,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         finally:
             restored = _close(target, tell)
         store.check()
-    except KnobctlError as error:
+    except (KnobctlError, Interrupted) as error:
         _end(store, session, error)
         raise
     except KeyboardInterrupt:
@@ -395,7 +395,7 @@ def _close(target: Target, tell: EventSink) -> RestoreReport:
     return report
 
 
-def _end(store: Store, session: str, error: KnobctlError) -> None:
+def _end(store: Store, session: str, error: KnobctlError | Interrupted) -> None:
     status = "interrupted" if isinstance(error, Interrupted) else "failed"
     if store.failure is None:
         store.end(session, status, error.message)

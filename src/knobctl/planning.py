@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from knobctl import pipeline
 from knobctl.config import load_config
-from knobctl.errors import KnobctlError, ModelError, UsageError
+from knobctl.errors import Interrupted, KnobctlError, ModelError, UsageError
 from knobctl.events import Event, EventSink, Notice
 from knobctl.llm.base import LanguageModel, Turn
 from knobctl.llm.choice import choose_model
@@ -133,7 +133,7 @@ def plan(
     )
     try:
         proposal = pipeline.propose(request, target, strategist)
-    except KnobctlError as error:
+    except (KnobctlError, Interrupted) as error:
         if not conversation:
             store.end_conversation(key, error.message)
         raise

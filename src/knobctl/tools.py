@@ -8,11 +8,11 @@ import traceback
 
 from knobctl.errors import Interrupted, KnobctlError, PlanError, UsageError
 from knobctl.events import EventSink
+from knobctl.masking import mask_document, mask_secrets
 from knobctl.plan import TuningPlan, parse_plan
 from knobctl.rl_autotuner import run_plan
 from knobctl.safety import Consent
 from knobctl.settings import Settings
-from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.target import Target
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from knobctl.errors import ConsentMissing, PlanError, UsageError
 from knobctl.llm.base import Rejected
+from knobctl.masking import MASK, mask_secrets
 from knobctl.plan import TuningPlan, parse_plan
 from knobctl.safety import Consent, SafetyValidator
-from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.strategist.brief import Brief
 from knobctl.strategist.choice import choose

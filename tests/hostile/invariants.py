@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from knobctl.knobs import Catalogue
+from knobctl.masking import mask_secrets
 from knobctl.plan import TuningPlan
 from knobctl.store import ConversationRecord
-from knobctl.store.masking import mask_secrets
 from knobctl.target.simulated import FACTS
 from knobctl.workload.registry import adapter_for
 from tests.hostile.case import KEY

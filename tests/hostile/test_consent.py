@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from knobctl.store.masking import MASK
+from knobctl.masking import MASK
 from tests.hostile import invariants
 from tests.hostile.world import Outcome, World
 

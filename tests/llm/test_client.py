@@ -149,6 +149,21 @@ def test_earlier_turns_are_sent_in_order(model: str, tell: Listener) -> None:
     assert text.index("Hello.") < text.index("Good day.") < text.index("What matters here?")
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_no_password_that_somebody_typed_reaches_a_provider(model: str, tell: Listener) -> None:
+    told = tool(lambda arguments: "past command: wrk -H 'Cookie: session=in-a-tool' http://localhost/")
+    history = (Turn("user", "postgres://shop:in-history@db/shop"), Turn("assistant", "I see."))
+    with scripted_server([Call("list_knobs", {"like": "x"}), Say("Yes.")]) as server:
+        connect(server, model).think(
+            "You tune machines.", "hey -H 'Authorization: Bearer in-the-prompt' http://localhost:8080/", tell=tell,
+            tools=[told], history=history,
+        )  # fmt: skip
+    sent = [request.text for request in server.requests]
+    assert len(sent) == 2 and "hey -H" in sent[0] and "past command" in sent[1]
+    for secret in ("in-history", "in-the-prompt", "in-a-tool"):
+        assert not any(secret in text for text in sent), secret
+
+
 def test_reasoning_inside_the_text_is_a_thought(tell: Listener) -> None:
     with scripted_server([Say('<think>Hm, swap.</think>{"knob": "vm.swappiness"}')]) as server:
         assert answer(connect(server), tell) == "vm.swappiness"

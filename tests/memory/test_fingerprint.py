@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from knobctl.masking import mask_secrets
 from knobctl.memory.fingerprint import WORDS, label
-from knobctl.store.masking import mask_secrets
 from tests.memory.sessions import FACTS, here
 
 

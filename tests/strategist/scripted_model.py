@@ -9,7 +9,7 @@ from typing import Any
 from knobctl.errors import ModelError
 from knobctl.llm.conversation import Call, Conversation, Question, Reply
 
-Entry = str | dict[str, Any] | Call | Reply | Exception
+Entry = str | dict[str, Any] | Call | Reply | BaseException
 """Words, a document that is said as JSON, a tool call, a whole reply, or an error in its place."""
 
 
@@ -30,7 +30,7 @@ class ScriptedLine:
             raise ModelError("the script is used up")
         entry = self._script.pop(0)
         match entry:
-            case Exception():
+            case BaseException():
                 raise entry
             case Reply():
                 return entry

@@ -9,6 +9,7 @@ import pytest
 
 from knobctl.errors import UsageError
 from knobctl.knobs import Bound, Catalogue, Knob
+from knobctl.masking import mask_secrets
 from knobctl.plan import parse_plan
 from knobctl.strategist import get_optimization_strategy_prompt
 from knobctl.strategist.files import playbooks
@@ -50,6 +51,24 @@ CAUTIOUS = Knob(
     risk_reason="It may deadlock.",
 )
 THREE = Catalogue([RATIO, HUGE, CAUTIOUS])
+
+
+def test_nothing_of_a_prompt_looks_like_a_secret(machine: Machine) -> None:
+    """What is sent to a model is masked; a prompt without passwords has to arrive as it is."""
+    whole = get_optimization_strategy_prompt("optimize PostgreSQL", machine.facts, machine.states)
+    drafts = [
+        get_optimization_strategy_prompt(
+            "faster",
+            machine.facts,
+            machine.states,
+            playbook=each,
+            command="ab http://localhost/",
+            metrics=[each.metric],
+        )
+        for each in playbooks()
+    ]
+    for prompt in (whole, *drafts):
+        assert mask_secrets(prompt) == prompt
 
 
 def test_the_whole_prompt_is_as_it_was_reviewed(machine: Machine) -> None:

@@ -12,7 +12,7 @@ from knobctl.chat.answers import Context, abilities, explain
 from knobctl.chat.dialogue import Dialogue, Left, Terminal
 from knobctl.chat.presenting import present
 from knobctl.chat.words import Control, Word, answer, control, topic
-from knobctl.errors import Interrupted, KnobctlError, ModelError, RestoreIncomplete, StoreError, UsageError
+from knobctl.errors import KnobctlError, ModelError, RestoreIncomplete, StoreError, UsageError
 from knobctl.knobs import UnknownKnob
 from knobctl.llm.base import LanguageModel
 from knobctl.measure import Verdict
@@ -95,7 +95,7 @@ class Conversation:
                     self._take_turn()
                 except KeyboardInterrupt:
                     self._dialogue.say(STOPPED)
-                except (Interrupted, RestoreIncomplete):
+                except RestoreIncomplete:
                     raise
                 except KnobctlError as error:
                     self._dialogue.explain(error)

@@ -14,8 +14,8 @@ from knobctl.chat.words import Answer, Word, answer, control, typed
 from knobctl.errors import KnobctlError, StoreError
 from knobctl.events import Event, EventSink, StrategistStep
 from knobctl.llm.base import Turn
+from knobctl.masking import mask_secrets
 from knobctl.store import Store
-from knobctl.store.masking import mask_secrets
 from knobctl.target.text import clean
 
 MOST_TURNS = 12

@@ -21,10 +21,10 @@ from knobctl.agent.places import write_atomically
 from knobctl.chat.words import typed
 from knobctl.errors import Interrupted
 from knobctl.events import Event, EventSink, PhaseStarted, SessionStarted, StrategistStep
+from knobctl.masking import mask_secrets
 from knobctl.report.narration import Narrator, level_of
 from knobctl.report.terminal import LineView, terminal_view
 from knobctl.report.wording import one_line
-from knobctl.store.masking import mask_secrets
 from knobctl.target.text import clean
 
 REMEMBERED = 1000

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from knobctl.errors import ConsentMissing, Interrupted, KnobctlError
-from knobctl.store.masking import mask_document, mask_secrets
+from knobctl.masking import mask_document, mask_secrets
 from knobctl.target.text import clean
 
 BUGS = "This is a defect of knobctl. Please report it with the lines above (knobctl -v shows more)."
@@ -78,7 +78,7 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         as_json = bool(kwargs.get("as_json"))
         try:
             code = command(*args, **kwargs) or 0
-        except KnobctlError as error:
+        except (KnobctlError, Interrupted) as error:
             _fail(error, as_json)
         except (KeyboardInterrupt, click.Abort):
             _fail(Interrupted("interrupted"), as_json)
@@ -111,7 +111,7 @@ def _catch_signals() -> None:
         signal.signal(number, stop)
 
 
-def _fail(error: KnobctlError, as_json: bool) -> NoReturn:
+def _fail(error: KnobctlError | Interrupted, as_json: bool) -> NoReturn:
     message = " ".join(clean(error.message).split()) if "\n" not in error.message else clean(error.message)
     gone = False
     try:

@@ -20,6 +20,7 @@ from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
 from knobctl.errors import ConsentMissing, PlanError, UsageError
 from knobctl.events import EventSink, SessionStarted
+from knobctl.masking import MASK, mask_secrets
 from knobctl.measure import Verdict
 from knobctl.plan import TuningPlan, load_plan, parse_plan
 from knobctl.planning import Planned
@@ -31,7 +32,6 @@ from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.settings import settings_of as recorded_settings
 from knobctl.store import Result, SessionRecord, Store
-from knobctl.store.masking import MASK, mask_secrets
 from knobctl.strategist import TuningRequest
 from knobctl.target import Target
 from knobctl.target.text import clean

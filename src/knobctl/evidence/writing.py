@@ -32,8 +32,8 @@ from knobctl.evidence.bundle import (
     Member,
 )
 from knobctl.evidence.reading import fingerprint, read_bundle
+from knobctl.masking import mask_document
 from knobctl.plan import TuningPlan
-from knobctl.store.masking import mask_document
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The first moment that a zip file knows."""

@@ -27,8 +27,8 @@ from knobctl.errors import (
 from knobctl.events import EventSink, MachineRestored, Notice, PhaseStarted, SessionStarted, Trial
 from knobctl.lab.design import Design, Visit, design
 from knobctl.lab.sweep import DEFAULT, FORMAT, POINT, REPEAT, WARMUP, Header, Part, Run, Sweep, line_of, read_sweep
+from knobctl.masking import mask_secrets
 from knobctl.safety import SafePlan
-from knobctl.store.masking import mask_secrets
 from knobctl.target import Command, Target, tuners
 from knobctl.workload import Workload
 from knobctl.workload.opening import open_workload

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from knobctl.errors import Interrupted, KnobctlError, ModelError
+from knobctl.errors import KnobctlError, ModelError
 from knobctl.events import EventSink, StrategistStep
 from knobctl.llm.base import ATTEMPTS, Rejected, Result, Tool, Turn, Usage
+from knobctl.masking import mask_secrets
 
 THINK_REQUESTS = 6
 THINK_CALLS = 10
@@ -204,11 +205,11 @@ class Conversation:
         )
 
     def _ask(self, question: Question, tell: EventSink) -> Reply:
-        """One request within the limits; its cost is counted and its reasoning told."""
+        """One request within the limits, without keys and passwords; its cost is counted and its reasoning told."""
         try:
             self._check_limits()
             self._asked += 1
-            reply = self._line.ask(question)
+            reply = self._line.ask(replace(question, messages=tuple(_masked(each) for each in question.messages)))
         except ModelError as error:
             raise _told(error, tell) from None
         self._usage = _with(self._usage, reply)
@@ -268,8 +269,6 @@ def _outcome(call: Call, tools: Sequence[Tool]) -> str:
         return tool.run(arguments)
     except Rejected as rejection:
         return str(rejection)
-    except Interrupted:
-        raise
     except KnobctlError as error:
         return f"{error.message} {error.hint}".strip()
 
@@ -277,6 +276,15 @@ def _outcome(call: Call, tools: Sequence[Tool]) -> str:
 def _stopped(why: str, said: Sequence[str], tell: EventSink) -> str:
     _tell(tell, "rejected", f"Thinking was stopped: {why}. What was said so far is kept.")
     return "\n\n".join(said)
+
+
+def _masked(message: Message) -> Message:
+    """A message as it may leave this machine; the model's own words are what it said."""
+    if isinstance(message, Turn):
+        return replace(message, text=mask_secrets(message.text))
+    if isinstance(message, Reply):
+        return message
+    return tuple(replace(each, text=mask_secrets(each.text)) for each in message)
 
 
 def _words_of(message: Message) -> str:

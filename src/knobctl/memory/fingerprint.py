@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from knobctl.events import Trial
+from knobctl.masking import mask_secrets
 from knobctl.safety import SafePlan
-from knobctl.store.masking import mask_secrets
 from knobctl.target import HostFacts, Target
 from knobctl.target.metrics import find_machine_metric
 from knobctl.target.text import clean

@@ -24,12 +24,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from knobctl.errors import StoreError, UsageError
+from knobctl.masking import mask_document
 from knobctl.memory.documents import fingerprint_document, memory_document, memory_from_text
 from knobctl.memory.left import Memory
 from knobctl.plan import Line
 from knobctl.plan_text import shown
 from knobctl.store import ImportedMemory, Store
-from knobctl.store.masking import mask_document
 
 FORMAT = 1
 """Counts up whenever an older knobctl could misread a newer file."""

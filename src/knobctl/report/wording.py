@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from rich.cells import cell_len
 
 from knobctl.knobs import Value
-from knobctl.store.masking import mask_secrets
+from knobctl.masking import mask_secrets
 from knobctl.target.text import clean
 
 SIMULATED = "SIMULATED"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from knobctl.events import StrategistStep
+from knobctl.masking import mask_secrets
 from knobctl.store.database import insert, rows, translated
-from knobctl.store.masking import mask_secrets
 from knobctl.store.records import ConversationRecord
 
 LONGEST_TEXT = 20_000

@@ -36,11 +36,11 @@ from knobctl.events import (
     TrialDone,
     TrialStarted,
 )
+from knobctl.masking import mask_document, mask_secrets
 from knobctl.plan import TuningPlan
 from knobctl.state import state_folder
 from knobctl.store.conversations import Conversations
 from knobctl.store.database import connect, insert, rows, storable, translated
-from knobctl.store.masking import mask_document, mask_secrets
 from knobctl.store.memories import Memories
 from knobctl.store.process import Process
 from knobctl.store.records import ConversationRecord, SessionRecord, facts_from, the_one

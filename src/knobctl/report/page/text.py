@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
-from knobctl.store.masking import mask_secrets
+from knobctl.masking import mask_secrets
 from knobctl.target.text import clean
 
 _NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knobctl.store.masking import mask_document, mask_secrets
+from knobctl.masking import mask_document, mask_secrets
 
 KEY = "sk-ant-api03-abcDEF_123-456"
 

@@ -1,7 +1,7 @@
 """Text in, the same text without what looks like a key or a password out. A record outlives the run by years.
 
 The text may be prose, a command as a person types it, JSON, a header, an address or a connection string. What is
-masked is only what is shown and kept: a benchmark gets the words that its user approved.
+masked is only what is shown, kept, or sent to a language model: a benchmark gets the words that its user approved.
 """
 
 from __future__ import annotations
