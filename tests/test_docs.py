@@ -26,7 +26,7 @@ from pathlib import Path
 import click
 import pytest
 
-from knobctl.errors import KnobctlError
+from knobctl.errors import Interrupted, KnobctlError
 from knobctl.knobs.files import catalogue
 from knobctl.main import COMMANDS, cli
 from knobctl.store import Result
@@ -279,7 +279,7 @@ def test_every_exit_code_is_described() -> None:
         return {error.exit_code}.union(*(codes(leaf) for leaf in error.__subclasses__()))
 
     described = {int(row[0]) for row in table("result.md", "## Exit codes")}
-    assert described == codes(KnobctlError) | {0, 3}
+    assert described == codes(KnobctlError) | {0, 3, Interrupted.exit_code}
 
 
 def test_every_risk_is_described() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from knobctl import errors
-from knobctl.errors import HealthStop, KnobctlError, SafetyStop
+from knobctl.errors import HealthStop, Interrupted, KnobctlError, SafetyStop
 
 DRAWN = re.compile(r"^([│ ]*[├└]── )?([A-Za-z]+) +([0-9]+)   (.+)$", re.MULTILINE)
 
@@ -22,7 +22,11 @@ def tree(kind: type[KnobctlError] = KnobctlError, depth: int = 0) -> Iterator[tu
 
 def test_the_tree_is_drawn_as_it_is() -> None:
     drawn = [(len(branch) // 4, name, int(code)) for branch, name, code, _ in DRAWN.findall(errors.__doc__ or "")]
-    assert drawn == list(tree())
+    assert drawn == [*tree(), (0, "Interrupted", Interrupted.exit_code)]
+
+
+def test_whoever_goes_on_after_an_error_does_not_go_on_after_an_interruption() -> None:
+    assert not issubclass(Interrupted, Exception)
 
 
 def test_an_error_is_its_message_and_has_a_hint() -> None:

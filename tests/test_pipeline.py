@@ -603,11 +603,12 @@ def test_a_knob_that_is_not_back_is_what_is_said_whatever_else_happened(store: S
     assert store.session("last").status == "failed"
 
 
-def test_a_record_that_cannot_be_written_ends_the_run(store: Store) -> None:
+@pytest.mark.parametrize("full_at", [5, 12])
+def test_a_record_that_cannot_be_written_ends_the_run(store: Store, full_at: int) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill_the_disk(run: int, configuration: Mapping[str, Value]) -> float:
-        if run == 7:
+        if run == full_at:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
         return bell(configuration)
 
@@ -620,7 +621,9 @@ def test_a_record_that_cannot_be_written_ends_the_run(store: Store) -> None:
     assert f"the record {store.path}" in error.message
     assert "KNOBCTL_STATE_DIR" in error.hint
     assert isinstance(events[-1], MachineRestored)
-    assert len(store.trials(store.session("last").id)) == 7, "everything up to then can be read"
+    assert len(store.trials(store.session("last").id)) == full_at, "everything up to then can be read"
+    played = sum(isinstance(event, TrialDone) for event in events)
+    assert played == full_at + 1, "in the search too, not at its end"
 
 
 def test_a_session_knows_the_conversation_that_it_began_in(store: Store) -> None:

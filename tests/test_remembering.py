@@ -13,7 +13,7 @@ import pytest
 
 from knobctl import pipeline
 from knobctl.errors import HealthStop, UsageError
-from knobctl.events import Event, MemoryRecalled, SessionResumed, TrialDone
+from knobctl.events import Event, MemoryRecalled, SessionResumed, TrialDone, TrialStarted
 from knobctl.knobs import Value
 from knobctl.memory import memory_named, remember
 from knobctl.plan import plan_from
@@ -149,6 +149,23 @@ def test_a_session_that_goes_on_is_not_confused_by_what_was_learned_meanwhile(
         go_on(store, path, session)
         assert told(store, session) == uncut
         assert len(recalled(list(store.events(session)))) == 1
+
+
+def test_a_session_that_was_cut_off_in_its_first_trial_remembers_what_it_began_with(path: Path, earlier: Any) -> None:
+    with Store(path) as store:
+        remember(store, earlier[:1], "a" * 64)
+        target, events = simulated_target("postgresql", seed=4), list[Event]()
+
+        def until_recalled(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, TrialStarted) and recalled(events):
+                raise Killed
+
+        with pytest.raises(Killed):
+            pipeline.execute(safe(target), target, store, until_recalled, SETTINGS)
+        began = recalled(events)[0].sessions
+        remember(store, earlier[1:], "b" * 64)
+        assert recalled(go_on(store, path, session_of(events)))[0].sessions == began == ("m-1",)
 
 
 def test_a_session_whose_memory_is_gone_cannot_go_on(path: Path, earlier: Any) -> None:

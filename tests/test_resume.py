@@ -141,6 +141,27 @@ def test_a_run_killed_again_and_again_ends_as_an_uncut_one(path: Path, uncut: di
     assert record(path) == uncut
 
 
+def test_runs_on_another_disk_are_no_runs_of_this_session(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(path, 60)
+    elsewhere = machine()
+    monkeypatch.setattr(elsewhere, "facts", lambda: replace(machine().facts(), disk="nvme9n1"))
+    with Store(path) as store:
+        record = store.session("last")
+        with pytest.raises(UsageError, match=r"measured the disk .*, but the work folder is on nvme9n1") as caught:
+            pipeline.resume(record, safe(machine()), elsewhere, store, lambda event: None)
+        assert caught.value.hint == "Give the --workdir of that session."
+    assert go_on(path) is not None
+    with Store(path) as store:
+        record = store.session("last")
+        assert record.result is not None
+        proven = replace(record, result=replace(record.result, candidate_config={"vm.swappiness": 5}))
+        with pytest.raises(UsageError, match="the work folder is on nvme9n1"):
+            pipeline.verify_again(proven, safe(machine()), elsewhere, store, lambda event: None, SETTINGS)
+        gone = replace(record, result=replace(record.result, candidate_config={"block.scheduler": "none"}))
+        with pytest.raises(UsageError, match=r"the candidate changes block\.scheduler, which cannot be tuned here"):
+            pipeline.verify_again(gone, safe(machine()), machine(), store, lambda event: None, SETTINGS)
+
+
 @pytest.mark.parametrize("searcher", ["ppo", "random"])
 def test_every_searcher_finds_its_way_back(path: Path, tmp_path: Path, searcher: str) -> None:
     settings = replace(SETTINGS, searcher=searcher)

@@ -10,14 +10,23 @@ from typing import Any
 import pytest
 
 from knobctl.env.environment import CONTROL_EVERY
-from knobctl.errors import PreflightRefused, StoreError
+from knobctl.errors import Interrupted, PreflightRefused, StoreError
 from knobctl.events import Event, NoiseMeasured, PhaseStarted, Trial, TrialDone
 from knobctl.knobs import Value
 from knobctl.measure.runoff import loses
 from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafetyValidator
-from knobctl.schedule import BASELINE_RUNS, LEAST_PAIRS, PROBE_RUNS, RUNOFF_ROUNDS, RUNOFF_RUNS, WARMUP_RUNS
+from knobctl.schedule import (
+    BASELINE_RUNS,
+    LEAST_PAIRS,
+    PROBE_RUNS,
+    RUNOFF_ROUNDS,
+    RUNOFF_RUNS,
+    WARMUP_RUNS,
+    Schedule,
+)
 from knobctl.search.incumbent import Incumbent
+from knobctl.target import Command, CommandOutcome
 from knobctl.target.simulated import SimulatedTarget, simulated_target
 from knobctl.tuning import Tuning
 from tests.commands.plans import plan
@@ -218,6 +227,39 @@ def test_a_verification_ends_with_the_time() -> None:
 
 def test_cleaning_up_before_anything_was_prepared_does_nothing() -> None:
     Rehearsal(bell).tuning.cleanup()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Interrupted("interrupted by SIGTERM")])
+def test_an_interruption_while_the_idle_machine_is_looked_at_ends_the_run(
+    stop: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(command: Command) -> CommandOutcome:
+        raise stop
+
+    rehearsal = Rehearsal(bell)
+    monkeypatch.setattr(rehearsal.target, "run", interrupted)
+    with pytest.raises(type(stop)):
+        rehearsal.tuning.prepare()
+
+
+@pytest.mark.parametrize(
+    ("budget", "asked", "seconds", "announced", "allowed"),
+    [
+        (24, None, None, 20, None),
+        (24, None, 36_000.0, 20, None),
+        (24, 60, None, 60, 60),
+        (24, 60, 1500.0, 60, 50),
+        (0, 20, 600.0, 20, 20),
+    ],
+)
+def test_a_verification_has_no_more_pairs_than_announced_and_those_that_the_time_is_for(
+    budget: int, asked: int | None, seconds: float | None, announced: int, allowed: int | None
+) -> None:
+    schedule = Schedule(budget, asked, seconds, lambda: 0.0)
+    schedule.cost = 6.0
+    assert schedule.pairs == announced
+    assert schedule.affordable_pairs() == 20
+    assert schedule.asked_pairs() == allowed
 
 
 def test_a_record_that_cannot_be_written_stops_the_run_between_trials() -> None:

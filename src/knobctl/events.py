@@ -32,6 +32,8 @@ class Trial:
         ended: Seconds since the session began when the trial was over, knobs and reset included.
         cut_short: The run was ended early because it was bad beyond doubt.
         uncertainty: Standard deviation of the ln score on top of the noise between runs: above 0 for an estimate.
+        tripped: Why the health guard ended it, and put the knobs back; empty when it did not.
+        refused: The kernel refused a value, so the knobs were put back and no benchmark was run.
     """
 
     number: int
@@ -48,6 +50,8 @@ class Trial:
     ended: float = 0.0
     cut_short: bool = False
     uncertainty: float = 0.0
+    tripped: str = ""
+    refused: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from knobctl.plan import TuningPlan
 from knobctl.safety import Consent, SafePlan, SafetyValidator
 from knobctl.search.registry import Options
 from knobctl.search.remembered import Remembered
-from knobctl.settings import Settings, require_the_same, settings_document, settings_of
+from knobctl.settings import Settings, require_the_same, require_the_same_disk, settings_document, settings_of
 from knobctl.stats import percent
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
@@ -126,8 +126,9 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
     """
     settings, candidate = settings_of(record)
     require_the_same(record, plan, target)
-    require(store, _began_with(store, record.id) or ())
-    origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id))
+    remembers = _began_with(store, record.id)
+    require(store, remembers or ())
+    origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id), remembers)
     return _run(plan, target, store, emit, settings, origin)
 
 
@@ -145,7 +146,7 @@ def verify_again(
     ``conversation`` is the one in which this was asked for; the plan's own is that of the earlier session.
 
     Raises:
-        UsageError: The session has no candidate, or was made on another target.
+        UsageError: The session has no candidate, or was made on another target or another disk.
         KnobctlError: As :func:`execute`.
     """
     if record.target != target.name:
@@ -156,6 +157,7 @@ def verify_again(
         raise UsageError(
             f"session {record.id} has no candidate to verify", "Choose another one from `knobctl sessions`."
         )
+    require_the_same_disk(record, target)
     candidate = record.result.candidate_config
     return verify_candidate(candidate, record.id, plan, target, store, emit, settings, conversation)
 
@@ -183,9 +185,13 @@ def verify_candidate(
         conversation: Key of the conversation in which this was asked for, for the record.
 
     Raises:
-        UsageError: The candidate is what the machine has now.
+        UsageError: The candidate is what the machine has now, or has a knob that cannot be set here.
         KnobctlError: As :func:`execute`.
     """
+    for name in candidate:
+        if name not in plan.default:
+            why = dict(plan.dropped).get(name, "the plan does not tune it")
+            raise UsageError(f"the candidate changes {name}, which cannot be tuned here: {why}", "Tune anew.")
     changed = plan.changed(plan.repair(candidate))
     if not changed:
         raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
@@ -202,6 +208,7 @@ class _Origin:
         candidate: What to verify, when nothing is to be searched.
         session: Key of the session that goes on; empty for a new one.
         recorded: Its complete trials.
+        remembers: Keys of the sessions that it began with; None when it chooses them anew.
     """
 
     request: str = ""
@@ -209,6 +216,7 @@ class _Origin:
     candidate: Mapping[str, Value] | None = None
     session: str = ""
     recorded: tuple[Trial, ...] = ()
+    remembers: tuple[str, ...] | None = None
 
 
 def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, origin: _Origin) -> Result:
@@ -279,7 +287,8 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
             noise = tuning.preflight(candidate)
             tell(_noise_event(noise, tuning.run_seconds))
             if candidate is None:
-                remembered = _remember(plan, target, store, session, tell) if settings.memory else ()
+                remembers = origin.remembers
+                remembered = _remember(plan, target, store, session, remembers, tell) if settings.memory else ()
                 found = tuning.search(settings.searcher, _options(settings, remembered))
                 tell(CandidateChosen(found.configuration, found.claimed_percent, found.policy_updates))
             else:
@@ -312,7 +321,9 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
     return result
 
 
-def _remember(plan: SafePlan, target: Target, store: Store, session: str, tell: EventSink) -> tuple[Remembered, ...]:
+def _remember(
+    plan: SafePlan, target: Target, store: Store, session: str, remembers: tuple[str, ...] | None, tell: EventSink
+) -> tuple[Remembered, ...]:
     """What earlier sessions have left for this one; what it began with, when it was cut off and goes on.
 
     Raises:
@@ -320,7 +331,7 @@ def _remember(plan: SafePlan, target: Target, store: Store, session: str, tell: 
     """
     store.check()
     here = fingerprint_of_run(plan, target, store.trials(session))
-    remembered = recall(store, plan.space, plan.default, here, _began_with(store, session))
+    remembered = recall(store, plan.space, plan.default, here, remembers)
     tell(MemoryRecalled(tuple(past.session for past in remembered), tuple(past.why for past in remembered)))
     return remembered
 

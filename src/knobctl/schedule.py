@@ -28,7 +28,7 @@ LEAST_PAIRS = 5
 """Fewer pairs prove nothing: the interval has no bounds yet."""
 
 VERIFY_SHARE = 0.4
-"""Part of the time left after the preflight that is kept for the verification, when there is a time limit."""
+"""Part of the time left after the preflight that is kept for the verification, when there is a limit and a search."""
 
 RESET_SECONDS = 1.0
 """A guess at what a trial costs besides its benchmark, until it is known."""
@@ -83,14 +83,18 @@ class Schedule:
         return None if self._seconds is None else max(0.0, self._seconds - self._elapsed())
 
     def affordable_pairs(self) -> int:
-        """Most pairs that the time left is for, after the preflight."""
-        if self.left is None or self.cost <= 0.0:
-            return MOST_PAIRS
-        return max(LEAST_PAIRS, int(self.left * VERIFY_SHARE / (2 * self.cost)))
+        """Most pairs that were announced and that the time left is for, after the preflight."""
+        return self._within_the_time(MOST_PAIRS)
 
     def asked_pairs(self) -> int | None:
         """Pairs that were asked for, as far as the time allows; None when the noise may decide."""
-        return None if self._asked is None else min(self._asked, max(LEAST_PAIRS, self.affordable_pairs()))
+        return None if self._asked is None else self._within_the_time(self._asked)
+
+    def _within_the_time(self, pairs: int) -> int:
+        if self.left is None or self.cost <= 0.0:
+            return pairs
+        share = VERIFY_SHARE if self.budget else 1.0
+        return min(pairs, max(LEAST_PAIRS, int(self.left * share / (2 * self.cost))))
 
     @property
     def tight(self) -> bool:

@@ -82,17 +82,33 @@ def settings_of(record: SessionRecord) -> tuple[Settings, Mapping[str, Value] | 
     return replace(given, seed=record.seed, budget=record.budget or None), candidate
 
 
+def require_the_same_disk(record: SessionRecord, target: Target) -> None:
+    """Makes sure that the work folder is on the disk that a session has measured: other files there are slow or fast.
+
+    Raises:
+        UsageError: It is on another one.
+    """
+    disk = target.facts().disk
+    if disk != record.facts.disk:
+        raise UsageError(
+            f"session {record.id} measured the disk {record.facts.disk or '(none)'}, but the work folder is on "
+            f"{disk or '(none)'}",
+            "Give the --workdir of that session.",
+        )
+
+
 def require_the_same(record: SessionRecord, plan: SafePlan, target: Target) -> None:
     """Makes sure that what a session has recorded and what it would measure now belong together.
 
     Raises:
-        UsageError: They do not: another version, another target, other values found.
+        UsageError: They do not: another version, another target, another disk, other values found.
     """
     version, anew = metadata.version("knobctl"), "Start a new session; the record of this one stays."
     if record.version != version:
         raise UsageError(f"session {record.id} was made by knobctl {record.version}, and this is {version}", anew)
     if record.target != target.name:
         raise UsageError(f"session {record.id} was made on {record.target}, not on {target.name}", anew)
+    require_the_same_disk(record, target)
     now = {tuned.knob.name: tuned.found for tuned in plan.knobs}
     before: Mapping[str, Value] = record.settings["found"]
     for name in sorted({*now, *before}):

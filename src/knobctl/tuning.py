@@ -72,7 +72,7 @@ class Tuning:
         plan: What may run.
         target: The machine; open from :meth:`prepare` on.
         emit: Reader of the events.
-        check: Called between runs; raises when the run cannot go on (the record cannot be written).
+        check: Called before each phase and each run; raises when the run cannot go on (the record cannot be written).
         seed: Seed of everything that is drawn.
         budget: Trials of the search; 0 when only a known candidate is verified.
         seconds: For everything together; None for no limit.
@@ -142,7 +142,7 @@ class Tuning:
         )
         self._bench = Bench(
             self._plan, self._target, self._workload, self._emit,
-            seconds_left=lambda: self._schedule.seconds_left(self._done()), recorded=self._recorded,
+            seconds_left=lambda: self._schedule.seconds_left(self._done()), recorded=self._recorded, check=self._check,
         )  # fmt: skip
         self._schedule.cost = self._workload.run_seconds + RESET_SECONDS
         self._phase("prepare", 0, "making the workload ready")
@@ -400,7 +400,6 @@ class Tuning:
         return self._plan.changed(self._plan.repair(self._plan.decode(places)))
 
     def _measure(self, configuration: Mapping[str, Value] | None, kind: str, position: int, of: int) -> Trial:
-        self._check()
         return self._opened().measure(configuration, kind, position, of)
 
     def _tell(self, text: str) -> None:

@@ -250,6 +250,53 @@ def test_recorded_trials_are_handed_out_again_and_numbers_and_time_go_on_after_t
     assert events
 
 
+def played_again(lab: Lab) -> Bench:
+    """The same session, cut off after its last trial."""
+    return Bench(lab.bench.plan, lab.machine, lab.benchmark, recorded=lab.bench.trials)
+
+
+def test_trips_of_the_guard_count_in_a_session_that_goes_on_too(lab: Lab) -> None:
+    lab.bench.measure(None, "baseline")
+    trip(lab, {"demo.a": 20})
+    trip(lab, {"demo.a": 40}, "reset")
+    again = played_again(lab)
+    for trial in lab.bench.trials:
+        assert again.measure(trial.configuration, trial.kind) is trial
+        assert not trial.tripped or again.current == lab.bench.plan.default, "the guard has put everything back"
+    lab.benchmark.trips_in = "run"
+    with pytest.raises(HealthStop, match="tripped 3 times"):
+        again.measure({"demo.a": 50}, "search")
+
+
+def test_a_session_that_the_guard_has_ended_ends_in_the_same_way_when_it_is_played_again(lab: Lab) -> None:
+    lab.bench.measure({"demo.a": 77}, "search")
+    with pytest.raises(HealthStop) as before:
+        trip(lab, None)
+    again = played_again(lab)
+    again.measure({"demo.a": 77}, "search")
+    with pytest.raises(HealthStop) as after:
+        again.measure(None, "search")
+    assert after.value.message == before.value.message
+    assert not again.replaying and len(again.trials) == 2
+
+
+def test_after_a_refused_write_a_session_that_is_played_again_sees_what_it_saw(lab: Lab) -> None:
+    lab.bench.measure({"demo.a": 500}, "search")
+    again = played_again(lab)
+    assert again.measure({"demo.a": 500}, "search").refused
+    assert again.current == lab.bench.current == lab.bench.plan.default
+
+
+def test_nothing_is_measured_that_cannot_be_recorded(lab: Lab) -> None:
+    def full() -> None:
+        raise StoreError("no space left to write the record")
+
+    bench = Bench(lab.bench.plan, lab.machine, lab.benchmark, lab.events.append, check=full)
+    with pytest.raises(StoreError):
+        bench.measure({"demo.a": 20}, "search")
+    assert (lab.benchmark.calls, lab.machine.calls, lab.events) == ([], [], [])
+
+
 @pytest.mark.parametrize(("configuration", "kind"), [({"demo.a": 21}, "search"), (None, "search"), (None, "control")])
 def test_another_trial_than_the_recorded_one_is_an_error(
     lab: Lab, configuration: dict[str, Value] | None, kind: str

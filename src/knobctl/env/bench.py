@@ -49,6 +49,10 @@ def _unknown() -> float:
     return 0.0
 
 
+def _anything_goes() -> None:
+    """Finds nothing in the way of another run."""
+
+
 class Bench:
     """Measures configurations of one safe plan on one open target.
 
@@ -60,6 +64,7 @@ class Bench:
         seconds_left: Estimate until the end of the whole run, for the events.
         recorded: Trials of this session that were measured before it was cut off, in order; they are handed out
             again, without an event, as long as they last.
+        check: Called before each run; raises when there is no point in it: the record cannot be written.
 
     Attributes:
         trials: Every trial so far, in order.
@@ -75,6 +80,7 @@ class Bench:
         *,
         seconds_left: Callable[[], float] = _unknown,
         recorded: Sequence[Trial] = (),
+        check: Callable[[], None] = _anything_goes,
     ) -> None:
         self.plan = plan
         self.target = target
@@ -84,6 +90,7 @@ class Bench:
         self._emit = emit
         self._seconds_left = seconds_left
         self._recorded = tuple(recorded)
+        self._check = check
         self._began = target.clock.monotonic()
         self._default = plan.default
         self._current = dict(self._default)
@@ -141,22 +148,27 @@ class Bench:
                 The trial is recorded first, and the knobs are at their default.
             KnobChangedByOther: Somebody else changed a knob. The trial is recorded first.
             TargetError: The target was lost. The trial is recorded first.
-            StoreError: The session is played again, and this is not the trial that was recorded.
+            StoreError: The session is played again, and this is not the trial that was recorded; or ``check`` says
+                that nothing more can be recorded. Nothing was measured.
         """
         changed = {} if configuration is None else self.plan.changed(configuration)
         if self.replaying:
             return self._replay(changed, kind)
+        self._check()
         number, started = len(self.trials), self._now
         announced = TrialStarted(number, kind, changed, position, of, self._seconds_left())
         self._emit(announced)
+        refused = False
         try:
             measurement, cut = self._run(number, changed, kind)
+        except WriteFailed as error:
+            measurement, cut, refused = _failed(error), None, True
         except HealthStop as stop:  # it tripped while the services or the data were made ready for this trial
             measurement, cut = replace(_failed(stop), tripped=stop.message), None
         except KnobctlError as error:
             self._record(announced, started, _failed(error), None, reward)
             raise
-        trial = self._record(announced, started, measurement, cut, reward)
+        trial = self._record(announced, started, measurement, cut, reward, refused)
         if measurement.tripped:
             self._settle(measurement.tripped)
         return trial
@@ -217,9 +229,11 @@ class Bench:
                 "Start a new one; its record stays, and `knobctl report` still shows it.",
             )
         self.trials += (trial,)
-        self._replayed = {**self._default, **changed}
+        self._replayed = dict(self._default) if trial.tripped or trial.refused else {**self._default, **changed}
         if not self.replaying:
             self._began = self.target.clock.monotonic() - trial.ended
+        if trial.tripped:
+            self._count_trip(trial.tripped)
         return trial
 
     def _run(self, number: int, changed: Mapping[str, Value], kind: str) -> tuple[Measurement, Cut | None]:
@@ -238,7 +252,7 @@ class Bench:
         try:
             self.apply(changed)
             self.workload.reset()
-        except (WriteFailed, WorkloadError) as error:
+        except WorkloadError as error:
             return _failed(error), None
         measurement = self.workload.run(on_progress)
         return measurement, cut if measurement.cut_short else None
@@ -250,6 +264,7 @@ class Bench:
         measurement: Measurement,
         cut: Cut | None,
         reward: Callable[[Trial], float | None] | None,
+        refused: bool = False,
     ) -> Trial:
         score, failure = (cut.score, "") if cut else self._score(measurement)
         trial = Trial(
@@ -267,6 +282,8 @@ class Bench:
             ended=self._now,
             cut_short=cut is not None,
             uncertainty=cut.uncertainty if cut else 0.0,
+            tripped=measurement.tripped,
+            refused=refused,
         )
         if reward is not None:
             trial = replace(trial, reward=reward(trial))
@@ -280,9 +297,17 @@ class Bench:
         Raises:
             HealthStop: As :meth:`measure`.
         """
-        self._trips += 1
         self._restore()
         self._started_with = None  # a server may be among what was ended, or killed for its memory
+        self._count_trip(words)
+
+    def _count_trip(self, words: str) -> None:
+        """Counts a trip of the health guard, in a session that is played again too.
+
+        Raises:
+            HealthStop: As :meth:`measure`.
+        """
+        self._trips += 1
         if self._trips >= MOST_TRIPS:
             raise HealthStop(f"the health guard tripped {self._trips} times; the last time: {words}", RELIEF)
         failed_before = len(self.trials) == 1 or self.trials[-2].score is None

@@ -117,6 +117,11 @@ STEPS = (
 
     CREATE INDEX session_of_metric ON session (json_extract(result, '$.metric'), simulated, created);
     """,
+    """
+    ALTER TABLE trial ADD COLUMN tripped TEXT NOT NULL DEFAULT '';
+
+    ALTER TABLE trial ADD COLUMN refused INTEGER NOT NULL DEFAULT 0 CHECK (refused IN (0, 1));
+    """,
 )
 """``STEPS[n]`` brings a file from version ``n`` to ``n + 1``."""
 

@@ -257,6 +257,8 @@ class Store:
                 ended=row["ended"],
                 cut_short=bool(row["cut_short"]),
                 uncertainty=row["uncertainty"],
+                tripped=row["tripped"],
+                refused=bool(row["refused"]),
             )
             for row in self._rows("SELECT * FROM trial WHERE session = ? ORDER BY number", (session,))
         )
@@ -380,7 +382,7 @@ class Store:
                 return  # it belongs to a conversation
             case TrialDone(trial=trial):
                 row = {field.name: getattr(trial, field.name) for field in fields(trial)}
-                row["failure"], row["cut_short"] = mask_secrets(row["failure"]), int(row["cut_short"])
+                row["failure"] = mask_secrets(row["failure"])
                 for name in ("configuration", "metrics", "machine", "samples"):
                     row[name] = _json(row[name])
                 insert(self._connection, "trial", {"session": session, **row})
