@@ -30,7 +30,11 @@ WRITE_HEAVY = (
     "write heavy", "write intensive", "heavy writes", "many writes", "lots of writes", "insert*", "update*",
     "write only", "writes", "写入", "大量写", "写密集", "写为主", "写多读少", "插入", "更新数据",
 )  # fmt: skip
-_WRITING = ("writes", "writing", "写", "写入")
+_NO_WRITING = re.compile(
+    r"(?:do\s+not|don['’]?t|not|never|no|without)(?:\s+(?:do|doing))?(?:\s+any)?\s+(?:writes|writing)(?:\s+at\s+all)?\W*"
+    r"|(?:不要?|没有|无|不需要|不想|不用|不必|无需|无须)(?:做|进行)?(?:任何)?写(?:入|操作|入操作)?\W*"
+)
+"""Nothing but “no writes”: “can not keep up with writes” complains about them, “do not write logs” is about logs."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def read_request(text: str) -> Hints:
         host=host,
         port=port,
         url=url,
-        read_only=bool(found(READ_ONLY, meant)) or any(found(_WRITING, part) for part in wording.negated),
+        read_only=bool(found(READ_ONLY, meant)) or any(map(_NO_WRITING.fullmatch, wording.negated)),
         write_heavy=bool(found(WRITE_HEAVY, meant)),
         notes=tuple(notes),
     )

@@ -22,6 +22,7 @@ _ALLOWED_NOT = r"(?!\s*(?:only|just|more\s+than|less\s+than|longer\s+than|later\
 _NEGATION = re.compile(
     rf"(?<![\w-])(?:do\s+not|don['’]?t|not|never|without|except(?:\s+for)?|excluding|instead\s+of|rather\s+than"
     rf"|other\s+than|no)(?![\w-]){_ALLOWED_NOT}"
+    r"|(?:没有|无|不)(?=(?:做|进行)?(?:任何)?写)"
     r"|而?不是|不要|不想|不需要|不用|不必|无需|无须|禁止|请勿|除了|(?<![特级分区类个识差])别(?=[去动碰优调改用管写读跑做])"
 )
 _HARDWARE = re.compile(
