@@ -106,6 +106,13 @@ def outside_urls(text: str) -> str:
     return _URL.sub(" ", text)
 
 
+def outside_counts(text: str) -> str:
+    """The text without its numbers of clients and threads, which say how the work is run and not what it is."""
+    for pattern in (*_CLIENTS, *_THREADS):
+        text = pattern.sub(lambda match: f" {' '.join(_WORK.findall(match.group(0)))} ", text)
+    return text
+
+
 def _patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
     return tuple(re.compile(source.replace("NUMBER", f"({NUMBER})"), _FLAGS) for source in sources)
 
@@ -124,6 +131,7 @@ _THREADS = _patterns(
     r"NUMBER\s*(?:个|条)?\s*(?:并发|工作)?线程",
     rf"线程(?:数量|数)?{_IS}NUMBER(?!\s*(?:秒|分|个客户端|个连接))",
 )
+_WORK = re.compile(r"\b(?:database|db|web|http)\b", _FLAGS)
 _DURATION = re.compile(
     rf"(?P<before>every\s+|within\s+|\bin\s+(?:total\s+)?|total\s+(?:of\s+)?|每隔?\s*|总共\s*|一共\s*|在\s*)?(?P<number>{NUMBER})[\s-]*"
     r"(?P<unit>seconds?\b|secs?\b|s\b|minutes?\b|mins?\b|hours?\b|hrs?\b|h\b|days?\b|weeks?\b|秒钟?|分钟|个?小时|天|周)"
