@@ -118,11 +118,12 @@ def test_the_name_of_the_percentile_follows_the_arguments() -> None:
 
 
 def test_a_latency_that_cannot_be_is_left_out() -> None:
-    metrics = ADAPTER.parse(command("memory"), captured("sysbench-0.4.12-memory-empty"))
+    output = captured("sysbench-0.4.12-memory-empty")
+    metrics = ADAPTER.parse(command("memory"), output)
 
     assert "latency_min_ms" not in metrics
     assert metrics["mib_per_second"] == 0
-    assert ADAPTER.complaint(command("memory"), metrics) == "sysbench finished no event"
+    assert ADAPTER.complaint(command("memory"), metrics, output) == "sysbench finished no event"
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ class SysbenchAdapter(ToolAdapter):
             metrics["mib_per_second"] = metrics["read_mib_per_second"] + metrics["written_mib_per_second"]
         return ProgressLine(second, metrics)
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
         """A run without a single event measured nothing."""
         return "sysbench finished no event" if metrics.get("total_events") == 0 else ""
 
