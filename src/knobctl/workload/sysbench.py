@@ -93,8 +93,10 @@ _PREPARED_WITH = ("--file-num", "--file-block-size", "--file-total-size", "--fil
 
 _READINGS = (
     reading("events_per_second", rf"events per second:\s+({NUMBER})"),
+    reading("events_per_second", rf"events/s \(eps\):\s+({NUMBER})"),
     reading("total_events", r"total number of events:\s+([0-9]+)"),
     reading("total_time_seconds", rf"total time:\s+({NUMBER})s"),
+    reading("total_time_seconds", rf"time elapsed:\s+({NUMBER})s"),
     reading("operations_per_second", rf"Total operations: [0-9]+ \(\s*({NUMBER}) per second"),
     reading("operations_per_second", rf"Operations performed: [0-9]+ \(\s*({NUMBER}) ops/sec"),
     reading("mib_per_second", rf"{NUMBER} Mi?B transferred \(({NUMBER}) Mi?B/sec\)"),
@@ -103,6 +105,11 @@ _READINGS = (
     reading("fsyncs_per_second", rf"fsyncs/s:\s+({NUMBER})"),
     reading("read_mib_per_second", rf"read, MiB/s:\s+({NUMBER})"),
     reading("written_mib_per_second", rf"written, MiB/s:\s+({NUMBER})"),
+    reading("reads_per_second", rf"read:\s+IOPS=({NUMBER}) {NUMBER} MiB/s"),
+    reading("writes_per_second", rf"write:\s+IOPS=({NUMBER}) {NUMBER} MiB/s"),
+    reading("fsyncs_per_second", rf"fsync:\s+IOPS=({NUMBER})[ \t]*$"),
+    reading("read_mib_per_second", rf"read:\s+IOPS={NUMBER} ({NUMBER}) MiB/s"),
+    reading("written_mib_per_second", rf"write:\s+IOPS={NUMBER} ({NUMBER}) MiB/s"),
     reading("operations_per_second", rf"({NUMBER}) Requests/sec executed"),
     reading("latency_min_ms", rf"min:\s+({NUMBER})(?:ms)?[ \t]*$"),
     reading("latency_average_ms", rf"avg:\s+({NUMBER})(?:ms)?[ \t]*$"),
