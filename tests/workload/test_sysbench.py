@@ -220,7 +220,7 @@ def test_the_words_of_each_problem(argv: list[str], problem: str) -> None:
     ("argv", "seconds"),
     [(WOUNDED, 4.0), (command("cpu"), 10.0), (command("cpu", "--events=100"), None),
      (command("cpu", "--events=100", "--time=5"), 5.0), (command("mutex", "--time=5"), None),
-     (command("cpu", "--max-time=7"), 7.0)],
+     (command("cpu", "--max-time=7"), 7.0), (command("cpu", "--time=7", "--warmup-time=3"), 10.0)],
 )  # fmt: skip
 def test_the_duration_is_known_where_time_ends_the_run(argv: list[str], seconds: float | None) -> None:
     assert ADAPTER.run_seconds(argv) == seconds

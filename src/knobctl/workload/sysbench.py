@@ -194,12 +194,12 @@ class SysbenchAdapter(ToolAdapter):
         }
 
     def run_seconds(self, argv: Sequence[str]) -> float | None:
-        """The value of ``--time``, or 10 s; unknown when a number of events ends the run, and for mutexes."""
+        """``--time``, or 10 s, and ``--warmup-time``; unknown when a number of events ends the run, and for mutexes."""
         parsed = _parse(argv)
         counted = parsed.number("--events", 0) > 0 and not parsed.has("--time")
         if counted or _test(parsed) == "mutex":
             return None
-        return max(0.0, parsed.number("--time", _DEFAULT_SECONDS))
+        return max(0.0, parsed.number("--time", _DEFAULT_SECONDS) + parsed.number("--warmup-time", 0))
 
     def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
         """As the base class says; of two durations the last one counts."""
