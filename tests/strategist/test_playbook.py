@@ -95,7 +95,7 @@ def test_what_the_words_changed_and_what_was_not_used_is_said(machine: Machine) 
     proposal = machine.propose("large file writes to disk, database shop, 4 threads, 1 second")
     assert "From the request: threads 4." in proposal.why
     assert "The workload file-sequential-write has no setting for database shop." in proposal.notes
-    assert "seconds 1 is not between 2 and 600; the default is used." in proposal.notes
+    assert "“1 second” is not between 2 and 600 seconds per run; the default is used." in proposal.notes
 
 
 def test_a_web_server_on_another_machine_is_measured_there_and_only_with_consent(machine: Machine) -> None:

@@ -186,7 +186,7 @@ def test_what_is_no_hint_is_not_read_as_one(text: str) -> None:
         ("0 clients", "“0 clients” is not between 1 and 1000 clients; the default is used."),
         ("a million clients", "“a million clients” is not between 1 and 1000 clients; the default is used."),
         ("2.5 clients", "“2.5 clients” is not between 1 and 1000 clients; the default is used."),
-        ("3 days", "“3 days” is not between 1 and 600 seconds per run; the default is used."),
+        ("3 days", "“3 days” is not between 2 and 600 seconds per run; the default is used."),
         ("port 70000", "“port 70000” is not between 1 and 65535 as a port; the default is used."),
         ("at 10.0.0.999", "“10.0.0.999” is no address; knobctl uses a server of its own."),
         ("database named x;reboot", "“x;reboot” is no database name" + NAME),

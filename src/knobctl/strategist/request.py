@@ -16,7 +16,7 @@ from knobctl.strategist.wording import Wording, found, read_words
 
 CLIENTS = (1, 1000)
 THREADS = (1, 256)
-SECONDS = (1, 600)
+SECONDS = (2, 600)
 SIZE_MIB = (64, 65_536)
 PORT = (1, 65_535)
 LOOPBACK = ("localhost", "127.0.0.1")
