@@ -30,6 +30,8 @@ from knobctl.errors import Interrupted, KnobctlError
 from knobctl.knobs.files import catalogue
 from knobctl.main import COMMANDS, cli
 from knobctl.store import Result
+from knobctl.strategist.files import playbooks
+from knobctl.strategist.request import CLIENTS, SECONDS, THREADS
 from knobctl.workload.registry import adapter_for
 
 ROOT = Path(__file__).parent.parent
@@ -309,6 +311,19 @@ def test_every_metric_is_described(heading: str, commands: list[str]) -> None:
         for spec in adapter_for(argv).metrics(argv)
     }
     assert {row[0]: row[1:3] for row in table("workloads.md", heading)} == printed
+
+
+def test_the_bounds_of_what_a_request_may_say_are_those_of_every_playbook() -> None:
+    page = " ".join((DOCS / "workloads.md").read_text(encoding="utf-8").split())
+    sentence = page.partition("What else a request may say:")[2].partition("A value out of bounds")[0]
+    said = re.findall(r"\((\d+) to (\d+)(?:; 1 to (\d+) for PostgreSQL and for memory)?\)", sentence)
+    assert said == [("1", "1000", ""), ("1", "256", "64"), ("2", "600", "")]
+    assert (CLIENTS, THREADS, SECONDS) == ((1, 1000), (1, 256), (2, 600))
+    for playbook in playbooks():
+        threads = (1, 64) if playbook.program == "pgbench" or playbook.name == "memory" else THREADS
+        for parameter in playbook.parameters:
+            expected = {"clients": CLIENTS, "threads": threads, "seconds": SECONDS}.get(parameter.name)
+            assert expected in (None, (parameter.min, parameter.max)), playbook.name
 
 
 def test_the_rooms_are_those_of_the_import_contract() -> None:

@@ -44,6 +44,9 @@ KEY = "sk-ant-api03-abcDEF_123-456"
         ("tool --api-token 'a b' --secret=c", "tool --api-token '***' --secret=***"),
         ("MYSQL_PWD=a REDISCLI_AUTH=b f", "MYSQL_PWD=*** REDISCLI_AUTH=*** f"),
         ("AWS_SECRET_ACCESS_KEY=c/d+e f", "AWS_SECRET_ACCESS_KEY=*** f"),
+        ("ab -C session=abcdef -n 5 http://localhost/", "ab -C *** -n 5 http://localhost/"),
+        ("/usr/bin/ab -n 5 -Csid=a -C 'b=c d; e=f' http://h/", "/usr/bin/ab -n 5 -C*** -C '***' http://h/"),
+        (r'{"run": "ab -n 5 -C \"b=c d\" http://h/"}', r'{"run": "ab -n 5 -C \"***\" http://h/"}'),
         ("redis-benchmark -h localhost -a pw -n 5", "redis-benchmark -h localhost -a *** -n 5"),
         ("mysqlslap -u root -ppw --iterations=5", "mysqlslap -u root -p*** --iterations=5"),
         ("AKIAABCDEFGHIJKLMNOP and xoxb-0123456789abcdef", "*** and ***"),
@@ -75,6 +78,7 @@ def test_secrets_are_masked_and_their_surroundings_stay(text: str, masked: str) 
         "nginx -u http://localhost:80/ and bypass=1, compass=2, tokens=3",
         'FATAL: password authentication failed for user "app"',
         "vm.nr_hugepages: keys and tokens: two",
+        "rustc -C opt-level=3 and make -C folder all, ab -c 5 -C",
     ],
 )
 def test_what_is_no_secret_stays(text: str) -> None:
@@ -90,7 +94,8 @@ def test_a_key_is_found_wherever_it_stands(before: str, secret: str, after: str)
 @pytest.mark.parametrize(
     "unit",
     ["postgres://a:", "://", "password=", "token='", '"a', "bearer \t", "sk-", '\\"', "--token ", "mysql -p",
-     "redis-cli ", "-u a", "x-a", "eyJaaaaaaaa", "password =", "-----BEGIN PRIVATE KEY-----"],
+     "redis-cli ", "-u a", "x-a", "eyJaaaaaaaa", "password =", "-----BEGIN PRIVATE KEY-----", "ab ",
+     "ab -C a=", "-C a"],
 )  # fmt: skip
 def test_no_text_takes_long(unit: str) -> None:
     text = unit * (200_000 // len(unit))

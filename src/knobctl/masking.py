@@ -59,6 +59,13 @@ _OF_A_PROGRAM = re.compile(
     r"|\bsshpass[ \t]{1,4}-p[ \t]{0,4})['\"]?)[^\s'\"\\-][^\s'\"\\]{0,256}"
 )
 
+_LOAD = re.compile(r"(?<![\w-])ab[ \t][^\n]{1,4000}")
+_COOKIE = re.compile(
+    r"((?<![\w-])-C[ \t]{0,4})"
+    r"(?:(\\?['\"])[^'\"\\\s=]{1,200}=[^'\"\\\n]{1,4000}\2|[^'\"\\\s=]{1,200}=[^\s'\"\\]{1,4000})"
+)
+"""A cookie on the command line of ``ab``, which may have several."""
+
 
 def mask_secrets(text: str) -> str:
     """Replaces keys and passwords by ``***`` and leaves everything else as it is.
@@ -66,8 +73,9 @@ def mask_secrets(text: str) -> str:
     Masked are keys of known providers (``sk-...``) and signed tokens, ``Bearer ...``, headers that log in
     (``Authorization:``, ``Cookie:``, ``X-Api-Key:``), the password of an address (``postgres://user:...@host``), the
     value of a name that ends in password, API key, token or secret, however it is given (``PGPASSWORD=...``,
-    ``--pgsql-password=...``, ``--token ...``, ``?token=...``, ``"api_key": "..."``), and the password of
-    ``-A user:...``, ``-P user:...`` and ``-u user:...``. Prose is not understood: "my password is ..." stays.
+    ``--pgsql-password=...``, ``--token ...``, ``?token=...``, ``"api_key": "..."``), the password of
+    ``-A user:...``, ``-P user:...`` and ``-u user:...``, and the cookies of ``ab -C ...``. Prose is not understood:
+    "my password is ..." stays.
     """
     text = _KEYS.sub(MASK, text)
     text = _PRIVATE.sub(rf"\1{MASK}", text)
@@ -83,7 +91,8 @@ def mask_secrets(text: str) -> str:
     text = _OPTION.sub(_option, text)
     text = _QUOTED_LOGIN.sub(rf"\1{MASK}", text)
     text = _USER_AND_PASSWORD.sub(rf"\1{MASK}", text)
-    return _OF_A_PROGRAM.sub(rf"\1{MASK}", text)
+    text = _OF_A_PROGRAM.sub(rf"\1{MASK}", text)
+    return _LOAD.sub(lambda command: _COOKIE.sub(_option, command.group(0)), text)
 
 
 def mask_document(value: Any) -> Any:

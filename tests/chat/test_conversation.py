@@ -228,6 +228,11 @@ def test_words_that_name_no_workload_are_answered(talk: Talk) -> None:
     assert "the request has 5000 characters, more than 4000" in shown
 
 
+def test_runs_of_the_strategists_plan_may_be_made_longer_as_those_of_tune(talk: Talk, store: Store) -> None:
+    talk(REQUEST, "yes")
+    assert store.session("last").settings["given"]["lengthen"] is True
+
+
 def test_what_runs_is_byte_for_byte_what_was_shown(talk: Talk, store: Store) -> None:
     talk(REQUEST, "without vm.dirty_background_ratio", "yes")
     recorded = store.session("last").plan

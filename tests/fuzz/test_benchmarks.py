@@ -63,7 +63,7 @@ def check_line(said: ProgressLine | None) -> None:
 def check_output(adapter: ToolAdapter, argv: Sequence[str], output: str) -> None:
     metrics = adapter.parse(argv, output)
     assert all(isinstance(name, str) and math.isfinite(value) for name, value in metrics.items())
-    assert isinstance(adapter.complaint(argv, metrics), str)
+    assert isinstance(adapter.complaint(argv, metrics, output), str)
     previous = None
     for number, line in enumerate(output.splitlines()[:30]):
         said = adapter.progress(argv, line, number / 10, previous)
@@ -87,11 +87,11 @@ METRIC_VALUES = st.one_of(st.floats(allow_nan=False, allow_infinity=False), st.s
 @sized(20)
 @given(data=st.data())
 def test_what_is_said_about_any_metrics(adapter: ToolAdapter, data: st.DataObject) -> None:
-    argv = data.draw(commands_of(adapter))
+    argv, output = data.draw(commands_of(adapter)), data.draw(OUTPUTS)
     names = [spec.name for spec in adapter.metrics(argv)]
     metrics = data.draw(st.dictionaries(st.sampled_from(names), METRIC_VALUES))
     with reading(f"complaints of {adapter.program}"):
-        assert isinstance(adapter.complaint(argv, metrics), str)
+        assert isinstance(adapter.complaint(argv, metrics, output), str)
 
 
 ARGUMENTS = [

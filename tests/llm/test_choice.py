@@ -240,7 +240,60 @@ def test_a_providers_own_key_never_reaches_another_server(provider: str) -> None
 def test_each_provider_gets_its_own_key() -> None:
     keys = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-anthropic"}
     assert chosen("openai:x", **keys).key == "sk-openai"
-    assert chosen("anthropic:x", **keys, KNOBCTL_LLM_BASE_URL=LOCAL).key == "sk-anthropic"
+    assert chosen("anthropic:x", **keys).key == "sk-anthropic"
+
+
+@pytest.mark.parametrize(
+    ("provider", "address"),
+    [
+        ("openai", "https://api.openai.com/v1"),
+        ("openai", "https://eu.api.openai.com/v1"),
+        ("anthropic", "https://api.anthropic.com"),
+    ],
+)
+def test_a_providers_own_key_goes_to_its_own_address(provider: str, address: str) -> None:
+    keys = {"OPENAI_API_KEY": "sk-openai", "ANTHROPIC_API_KEY": "sk-anthropic"}
+    assert chosen(f"{provider}:x", **keys, KNOBCTL_LLM_BASE_URL=address).key == f"sk-{provider}"
+
+
+@pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
+@pytest.mark.parametrize("address", [LOCAL, "https://gateway.example.net/v1", "https://notapi.openai.com.example.net"])
+def test_a_providers_own_key_is_never_combined_with_a_foreign_address(
+    provider: str, variable: str, address: str
+) -> None:
+    environ = {variable: "sk-own", "KNOBCTL_LLM_BASE_URL": address}
+    with pytest.raises(UsageError) as refusal:
+        choose(f"{provider}:x", **environ)
+    assert refusal.value.message == (
+        f"KNOBCTL_LLM_BASE_URL is not the server of {provider}, and {variable} is sent to no other one"
+    )
+    assert refusal.value.hint == (
+        f"Unset KNOBCTL_LLM_BASE_URL to ask {provider} itself, or set KNOBCTL_LLM_API_KEY to the key of that server."
+    )
+    given = chosen(f"{provider}:x", **environ, KNOBCTL_LLM_API_KEY="given")
+    assert given.key == "given", "a key that was given for this address is used there"
+    assert given.base_url is not None
+
+
+def test_a_key_file_beside_a_foreign_address_is_used_rather_than_the_providers_own_variable(tmp_path: Path) -> None:
+    named = {"KNOBCTL_LLM_API_KEY_FILE": str(key_file(tmp_path, "from-file")), "OPENAI_API_KEY": "sk-openai"}
+    assert chosen("openai:x", KNOBCTL_LLM_BASE_URL=LOCAL, **named).key == "from-file"
+
+
+def test_a_foreign_address_in_the_configuration_gets_no_providers_key_either() -> None:
+    config = ModelConfig("openai:gpt-4o", "https://gateway.example.net/v1")
+    with pytest.raises(UsageError, match=r"^\[model\] base_url is not the server of openai") as refusal:
+        choose(None, config, OPENAI_API_KEY="sk-openai")
+    assert refusal.value.hint.startswith("Take [model] base_url out of the configuration to ask openai itself, or set ")
+
+
+def test_an_address_without_a_name_in_the_configuration_belongs_to_no_provider(tmp_path: Path) -> None:
+    config = ModelConfig(None, "https://gateway.example.net/v1", key_file(tmp_path, "gateway-key"))
+    other = chosen("openai:gpt-4o-mini", config, OPENAI_API_KEY="sk-openai")
+    assert (other.base_url, other.key) == (None, "sk-openai")
+    assert chosen("ollama:x", config).base_url == "http://localhost:11434/v1"
+    same = chosen("local-model", config)
+    assert (same.provider, same.base_url, same.key) == ("openai-compatible", config.base_url, "gateway-key")
 
 
 def test_address_and_key_of_another_providers_configuration_are_left_alone(tmp_path: Path) -> None:
@@ -304,7 +357,7 @@ def test_a_key_with_odd_characters_in_the_environment_is_refused_unseen() -> Non
 
 
 def test_no_text_form_shows_the_key() -> None:
-    choice = chosen("openai:gpt-4o", OPENAI_API_KEY="sk-secret", KNOBCTL_LLM_BASE_URL=LOCAL)
+    choice = chosen("openai:gpt-4o", KNOBCTL_LLM_API_KEY="sk-secret", KNOBCTL_LLM_BASE_URL=LOCAL)
     assert "sk-secret" not in f"{choice!r} {choice} {choice!s}"
     assert str(choice) == f"openai:gpt-4o at {LOCAL} with a key"
     assert str(chosen(KNOBCTL_LLM_BASE_URL=LOCAL)) == f"openai-compatible:(the first model there) at {LOCAL}"

@@ -10,6 +10,7 @@ from knobctl.errors import ConsentMissing, PlanError, UsageError
 from knobctl.safety import Consent, SafePlan
 from knobctl.safety.command import words_of
 from knobctl.safety.findings import Findings
+from knobctl.workload.registry import adapter_for
 from tests.safety.machine import validate
 
 CUSTOM = {"metric_pattern": "score ([0-9]+)", "reward_metric": "score", "direction": "maximize"}
@@ -168,6 +169,22 @@ def test_other_problems_come_before_consent() -> None:
 @pytest.mark.parametrize(("seconds", "timeout"), [(2, 60.0), (30, 300.0), (3000, 3600.0)])
 def test_timeout_follows_the_expected_seconds(seconds: int, timeout: float) -> None:
     assert validate(benchmark_command=f"pgbench -T {seconds} testdb").command.timeout == timeout
+
+
+@pytest.mark.parametrize(
+    ("command", "seconds"),
+    [
+        ("pgbench -T 3600 testdb", 3600),
+        ("wrk -d 1h http://localhost/", 3600),
+        ("ab -t 3600 -n 1000 http://localhost/", 3600),
+        ("fio --name=a --size=1M --rw=read --time_based --runtime=3600 --ramp_time=600", 4200),
+        ("sysbench cpu --time=3600 --warmup-time=600 run", 4200),
+    ],
+)
+def test_the_longest_run_that_is_allowed_reaches_its_own_end(command: str, seconds: int) -> None:
+    metric = adapter_for(shlex.split(command)).metrics(shlex.split(command))[0].name
+    timeout = validate(benchmark_command=command, reward_metric=metric).command.timeout
+    assert timeout == pytest.approx(1.1 * seconds + 60)
 
 
 def test_timeout_of_an_unknown_duration() -> None:

@@ -79,6 +79,10 @@ class TestEveryPlaybook:
         names = [metric.name for name in playbook.state if (metric := find_machine_metric(name))]
         assert list(playbook.state) == names
 
+    def test_it_stands_behind_others_that_exist_and_do_not_stand_behind_it(self, playbook: Playbook) -> None:
+        others = {each.name: each for each in playbooks()}
+        assert all(playbook.name not in others[name].behind for name in playbook.behind)
+
 
 def test_there_is_a_playbook_for_every_kind_of_workload() -> None:
     assert [playbook.name for playbook in playbooks()] == [

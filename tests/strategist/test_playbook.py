@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knobctl.errors import RequestNotUnderstood, UsageError
+from knobctl.errors import ConsentMissing, RequestNotUnderstood, UsageError
 from knobctl.plan import parse_plan
 from knobctl.safety import SafetyValidator
 from knobctl.strategist.files import playbooks
@@ -73,6 +73,8 @@ def test_every_example_and_advice_chooses_its_playbook(example: tuple[str, str],
         ("read-only PostgreSQL", "pgbench -S -M prepared -c 8 -j 2 -T 5 -P 1 bench"),
         ("web server", "ab -t 5 -n 1000000 -c 50 http://localhost/"),
         ("web server on port 8080", "ab -t 5 -n 1000000 -c 50 http://localhost:8080/"),
+        ("make nginx on 192.168.1.20 answer more requests", "ab -t 5 -n 1000000 -c 50 http://192.168.1.20/"),
+        ("web server at 192.168.1.20:8080", "ab -t 5 -n 1000000 -c 50 http://192.168.1.20:8080/"),
         ("web server http://localhost:80/a?b=1", "ab -t 5 -n 1000000 -c 50 'http://localhost:80/a?b=1'"),
         ("large sequential file writes", SEQUENTIAL),
         ("large sequential writes of 700 MB files", SEQUENTIAL.replace("=1G", "=700M")),
@@ -93,7 +95,15 @@ def test_what_the_words_changed_and_what_was_not_used_is_said(machine: Machine) 
     proposal = machine.propose("large file writes to disk, database shop, 4 threads, 1 second")
     assert "From the request: threads 4." in proposal.why
     assert "The workload file-sequential-write has no setting for database shop." in proposal.notes
-    assert "seconds 1 is not between 2 and 600; the default is used." in proposal.notes
+    assert "“1 second” is not between 2 and 600 seconds per run; the default is used." in proposal.notes
+
+
+def test_a_web_server_on_another_machine_is_measured_there_and_only_with_consent(machine: Machine) -> None:
+    proposal = machine.propose("make nginx on 192.168.1.20 answer more requests per second")
+    assert not any("throw-away" in note for note in proposal.notes)
+    assert any("192.168.1.20 is not this machine" in note for note in proposal.notes)
+    with pytest.raises(ConsentMissing, match=r"it puts load on another machine, 192\.168\.1\.20"):
+        SafetyValidator(machine.catalogue, machine.facts, machine.states).validate(proposal.plan)
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_what_is_no_hint_is_not_read_as_one(text: str) -> None:
         ("0 clients", "“0 clients” is not between 1 and 1000 clients; the default is used."),
         ("a million clients", "“a million clients” is not between 1 and 1000 clients; the default is used."),
         ("2.5 clients", "“2.5 clients” is not between 1 and 1000 clients; the default is used."),
-        ("3 days", "“3 days” is not between 1 and 600 seconds per run; the default is used."),
+        ("3 days", "“3 days” is not between 2 and 600 seconds per run; the default is used."),
         ("port 70000", "“port 70000” is not between 1 and 65535 as a port; the default is used."),
         ("at 10.0.0.999", "“10.0.0.999” is no address; knobctl uses a server of its own."),
         ("database named x;reboot", "“x;reboot” is no database name" + NAME),
@@ -210,3 +210,35 @@ def test_negation_ends_with_its_clause() -> None:
         clients=50,
         notes=("Read as not wanted: “not read-only”.",),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "read_only"),
+    [
+        ("PostgreSQL without writes", True),
+        ("PostgreSQL (without any writing)", True),
+        ("PostgreSQL with no writes at all", True),
+        ("PostgreSQL, don't do any writes, 16 clients", True),
+        ("PostgreSQL, no writes", True),
+        ("PostgreSQL，不写", True),
+        ("PostgreSQL，没有写入，16 个客户端", True),
+        ("PostgreSQL，不要写入", True),
+        ("PostgreSQL 没有任何写操作", True),
+        ("Our PostgreSQL server can not keep up with writes", False),
+        ("our database does not handle many writes well", False),
+        ("optimize PostgreSQL without writing anything to /etc", False),
+        ("optimize PostgreSQL, do not slow down writes", False),
+        ("优化 PostgreSQL，不要写日志", False),
+        ("优化 PostgreSQL，不写日志", False),
+        ("优化 PostgreSQL，不要影响写入性能", False),
+    ],
+)
+def test_only_no_writes_at_all_means_reading_alone(text: str, read_only: bool) -> None:
+    hints = read_request(text)
+    assert (hints.read_only, hints.write_heavy, hints.database) == (read_only, False, None)
+
+
+@pytest.mark.parametrize("word", ["does", "can", "could", "did", "will", "has", "still"])
+def test_a_verb_before_a_negation_is_no_name_of_a_database(word: str) -> None:
+    assert read_request(f"our database {word} not answer fast enough").database is None
+    assert read_request("our database shop without writes").database == "shop"

@@ -30,6 +30,7 @@ def test_a_phrase_is_found_as_whole_words(phrase: str, text: str, occurs: bool) 
     [
         ("nginx, not postgres", "nginx,", ("not postgres",)),
         ("don't tune postgres but nginx", "but nginx", ("don't tune postgres",)),
+        ("Do NOT tune postgres, make nginx fast", ", make nginx fast", ("Do NOT tune postgres",)),
         ("nginx instead of apache.", "nginx .", ("instead of apache",)),
         ("no more than 5 clients", "no more than 5 clients", ()),
         ("不要优化数据库，优化网站", ",优化网站", ("不要优化数据库",)),

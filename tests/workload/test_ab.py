@@ -31,6 +31,10 @@ RPS = "requests_per_second"
                               "complete_requests": 200, "failed_requests": 200, "total_time_seconds": 0.024,
                               "latency_p50_ms": 1, "latency_p90_ms": 1, "latency_p95_ms": 1, "latency_p99_ms": 3,
                               "latency_max_ms": 3}),
+        ("ab-2.3-error-pages", {RPS: 6804.11, "time_per_request_ms": 0.735, "transfer_rate_kib_per_second": 3140.99,
+                                "complete_requests": 200, "failed_requests": 149, "total_time_seconds": 0.029,
+                                "latency_p50_ms": 1, "latency_p90_ms": 1, "latency_p95_ms": 1, "latency_p99_ms": 1,
+                                "latency_max_ms": 2}),
         ("ab-2.3-refused", {}),
     ],
 )  # fmt: skip
@@ -183,6 +187,42 @@ def test_a_run_in_which_every_request_failed_is_a_failed_run() -> None:
 
     assert measurement.metrics == {}
     assert measurement.failure.startswith("all 200 requests of ab failed; its last words: ")
+
+
+def test_error_pages_of_another_length_are_counted_once_and_fail_no_run_with_good_answers() -> None:
+    target = ScriptedTarget({"ab": Played(captured("ab-2.3-error-pages"))})
+
+    measurement = ADAPTER.bind(["ab", "-n", "200", "http://localhost/x"], target, RPS).run()
+
+    assert measurement.failure == ""
+    assert measurement.metrics["failed_requests"] == 149, "51 of 200 answers were good"
+
+
+@pytest.mark.parametrize(
+    ("failed", "length", "errors", "counted", "complaint"),
+    [
+        (150, 100, 100, 150, ""),  # fifty requests got no whole answer besides
+        (50, 0, 100, 150, ""),  # error pages as long as the page itself
+        (199, 199, 1, 199, ""),  # the first answer was an error, the good ones are of another length
+        (200, 0, 0, 200, "all 200 requests of ab failed"),
+        (120, 100, 180, 200, "all 200 requests of ab failed"),
+    ],
+)
+def test_failures_errors_and_lengths_together(
+    failed: int, length: int, errors: int, counted: int, complaint: str
+) -> None:
+    parts = f"   (Connect: 0, Receive: {failed - length}, Length: {length}, Exceptions: 0)"
+    output = (
+        captured("ab-2.3-error-pages")
+        .replace("   (Connect: 0, Receive: 0, Length: 149, Exceptions: 0)", parts)
+        .replace("Failed requests:        149", f"Failed requests:        {failed}")
+        .replace("Non-2xx responses:      149", f"Non-2xx responses:      {errors}")
+    )
+
+    metrics = ADAPTER.parse(COMMAND, output)
+
+    assert metrics["failed_requests"] == counted
+    assert ADAPTER.complaint(COMMAND, metrics, output) == complaint
 
 
 def test_the_duration_of_a_counted_run_is_learned_from_the_first_one() -> None:

@@ -63,6 +63,14 @@ def command(test: str, *options: str) -> list[str]:
                                       "mib_per_second": 214.98, "events_per_second": 10000 / 0.7268,
                                       "total_time_seconds": 0.7268, "total_events": 10000, "latency_min_ms": 0,
                                       "latency_average_ms": 0.18, "latency_max_ms": 1.98, "latency_p95_ms": 0.54}),
+        ("sysbench-1.1-cpu", {"events_per_second": 707.94, "total_time_seconds": 30.0112, "total_events": 21246,
+                              "latency_min_ms": 11.25, "latency_average_ms": 11.3, "latency_max_ms": 19.08,
+                              "latency_p95_ms": 11.24}),
+        ("sysbench-1.1-fileio-seqwr", {"reads_per_second": 0, "writes_per_second": 31961.19,
+                                       "operations_per_second": 31961.19, "fsyncs_per_second": 327500.24,
+                                       "read_mib_per_second": 0, "written_mib_per_second": 499.39,
+                                       "mib_per_second": 499.39, "latency_min_ms": 0, "latency_average_ms": 0.33,
+                                       "latency_max_ms": 920.89, "latency_p95_ms": 0.33}),
         ("sysbench-1.0-fileio-not-prepared", {}),
         ("sysbench-1.0-unknown-test", {}),
         ("sysbench-1.0-fileio-prepare", {}),
@@ -70,6 +78,22 @@ def command(test: str, *options: str) -> list[str]:
 )  # fmt: skip
 def test_every_metric_of_captured_output_is_read(name: str, metrics: dict[str, float]) -> None:
     assert ADAPTER.parse(command("cpu"), captured(name)) == pytest.approx(metrics)
+
+
+def test_events_of_version_1_1_are_read_where_the_test_prints_none_of_its_own() -> None:
+    output = captured("sysbench-1.1-cpu").replace("CPU speed:\n    events per second:   707.94\n", "")
+
+    assert ADAPTER.parse(command("threads"), output)["events_per_second"] == 707.9361
+
+
+def test_reads_and_writes_of_version_1_1_are_told_apart() -> None:
+    reads = "read:  IOPS=3136.91 49.01 MiB/s (51.40 MB/s)"
+    output = captured("sysbench-1.1-fileio-seqwr").replace("read:  IOPS=0.00 0.00 MiB/s (0.00 MB/s)", reads)
+
+    metrics = ADAPTER.parse(command("fileio", "--file-test-mode=rndrw"), output)
+
+    assert (metrics["reads_per_second"], metrics["read_mib_per_second"]) == (3136.91, 49.01)
+    assert (metrics["operations_per_second"], metrics["mib_per_second"]) == pytest.approx((35098.1, 548.4))
 
 
 @pytest.mark.parametrize("test", ["cpu", "memory", "threads", "mutex"])
@@ -118,11 +142,12 @@ def test_the_name_of_the_percentile_follows_the_arguments() -> None:
 
 
 def test_a_latency_that_cannot_be_is_left_out() -> None:
-    metrics = ADAPTER.parse(command("memory"), captured("sysbench-0.4.12-memory-empty"))
+    output = captured("sysbench-0.4.12-memory-empty")
+    metrics = ADAPTER.parse(command("memory"), output)
 
     assert "latency_min_ms" not in metrics
     assert metrics["mib_per_second"] == 0
-    assert ADAPTER.complaint(command("memory"), metrics) == "sysbench finished no event"
+    assert ADAPTER.complaint(command("memory"), metrics, output) == "sysbench finished no event"
 
 
 @pytest.mark.parametrize(
@@ -195,7 +220,7 @@ def test_the_words_of_each_problem(argv: list[str], problem: str) -> None:
     ("argv", "seconds"),
     [(WOUNDED, 4.0), (command("cpu"), 10.0), (command("cpu", "--events=100"), None),
      (command("cpu", "--events=100", "--time=5"), 5.0), (command("mutex", "--time=5"), None),
-     (command("cpu", "--max-time=7"), 7.0)],
+     (command("cpu", "--max-time=7"), 7.0), (command("cpu", "--time=7", "--warmup-time=3"), 10.0)],
 )  # fmt: skip
 def test_the_duration_is_known_where_time_ends_the_run(argv: list[str], seconds: float | None) -> None:
     assert ADAPTER.run_seconds(argv) == seconds

@@ -89,3 +89,13 @@ def test_a_server_that_dies_halfway_leaves_metrics_and_failed_requests() -> None
 
     assert measurement.failure == ""
     assert measurement.metrics["failed_requests"] == 1977
+
+
+def test_good_answers_with_as_many_socket_errors_on_top_are_a_run() -> None:
+    target = ScriptedTarget({"wrk": Played(captured("wrk-4.1-reset"))})
+
+    measurement = ADAPTER.bind(["wrk", "http://localhost/x"], target, RPS).run()
+
+    assert measurement.failure == ""
+    assert measurement.metrics["complete_requests"] == 6343
+    assert measurement.metrics["failed_requests"] == 5168 + 1175

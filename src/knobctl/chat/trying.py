@@ -107,7 +107,8 @@ class Trying:
     ) -> Ready | None:
         """The plan for what was said, shown; None when the user does not consent to its command."""
         wanted = wishes(said, self._target.catalogue)
-        settings = replace(self._settings, budget=wanted.budget or self._settings.budget)
+        # The strategist made the command, nobody typed it: its runs may be made longer, as those of `tune`.
+        settings = replace(self._settings, budget=wanted.budget or self._settings.budget, lengthen=True)
         asked = TuningRequest(combined(said), knobs=wanted.only, budget=settings.budget, seed=settings.seed)
         proposal = self._plan(asked, store, model, understood).proposal
         text = without_knobs(proposal.plan, wanted.without, self._target.catalogue).to_json()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, urlsplit
 
 from knobctl.config import Config, ModelConfig
-from knobctl.errors import ModelError, UsageError
+from knobctl.errors import KnobctlError, ModelError, UsageError
 from knobctl.llm.keys import KEY_VARIABLE, OWN_VARIABLES, find_key
 
 MODEL_VARIABLE = "KNOBCTL_MODEL"
@@ -27,6 +27,7 @@ PROVIDERS = {
 }
 """Every provider that can be named, and what it is."""
 
+_OWN_HOSTS = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 _MOST_NAME = 200
 
 
@@ -62,8 +63,8 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
 
     The name comes from the flag, else from ``KNOBCTL_MODEL``, else from the configuration. The address comes from
     ``KNOBCTL_LLM_BASE_URL``, else from the configuration. Which key wins: :func:`knobctl.llm.keys.find_key`. The
-    address and the key file of a configuration that names a model of another provider are left alone, so that a key
-    and a server which do not belong together never meet.
+    address and the key file of a configuration that belongs to another provider are left alone, and a provider's own
+    variable counts for its own server only, so that a key and a server which do not belong together never meet.
 
     Args:
         flag: What was typed as ``--model``: ``provider:name``, or a bare name beside an address.
@@ -72,7 +73,7 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
 
     Raises:
         UsageError: The name, the address or the key cannot be used as they are.
-        ModelError: The provider needs a key and there is none.
+        ModelError: The provider needs a key and there is none that may go to this server.
     """
     wanted = flag if flag is not None else environ.get(MODEL_VARIABLE) or config.model.name
     address = environ.get(URL_VARIABLE) or None
@@ -88,15 +89,42 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
         raise UsageError(
             f"where is the server of {wanted}?", f"Set {URL_VARIABLE}, for example http://localhost:8080/v1."
         )
-    key = find_key(provider, environ, model.api_key_file)
-    if key is None and provider in OWN_VARIABLES:
-        raise ModelError(
-            f"there is no key for {provider}", f"Set {OWN_VARIABLES[provider]} or {KEY_VARIABLE}, or name a key file."
-        )
+    own = OWN_VARIABLES.get(provider)
+    elsewhere = address is not None and own is not None and not _is_own_server(address, provider)
+    key = find_key(environ, model.api_key_file, None if elsewhere else own)
+    if address is not None:
+        address = _checked_address(address, provider, source, key is not None)
+    if key is None and own is not None:
+        raise _without_key(provider, own, source if elsewhere else "")
     return ModelChoice(
-        provider, name, _checked_address(address, provider, source, key is not None) if address else None, key,
-        timeout=model.timeout, requests=model.requests, tokens=model.tokens,
+        provider, name, address, key, timeout=model.timeout, requests=model.requests, tokens=model.tokens,
     )  # fmt: skip
+
+
+def _is_own_server(address: str, provider: str) -> bool:
+    """Whether an address is the provider's own: its host, or a region of it such as ``eu.api.openai.com``."""
+    try:
+        host = urlsplit(address.strip()).hostname or ""
+    except ValueError:
+        return False
+    return f".{host}".endswith(f".{_OWN_HOSTS[provider]}")
+
+
+def _without_key(provider: str, own: str, source: str) -> KnobctlError:
+    """Why there is no key to send.
+
+    Args:
+        provider: The provider.
+        own: Its own variable.
+        source: Where the address of a server comes from that is not the provider's; empty for its own server.
+    """
+    if not source:
+        return ModelError(f"there is no key for {provider}", f"Set {own} or {KEY_VARIABLE}, or name a key file.")
+    away = f"Unset {URL_VARIABLE}" if source == URL_VARIABLE else f"Take {source} out of the configuration"
+    return UsageError(
+        f"{source} is not the server of {provider}, and {own} is sent to no other one",
+        f"{away} to ask {provider} itself, or set {KEY_VARIABLE} to the key of that server.",
+    )
 
 
 def _spelled(wanted: str | None, *, has_address: bool) -> tuple[str, str]:
@@ -126,9 +154,9 @@ def _spellings() -> str:
 
 def _belonging(model: ModelConfig, provider: str) -> ModelConfig:
     """The configuration, without address and key file when these belong to a model of another provider."""
-    if model.name is None:
+    if model.name is None and model.base_url is None:
         return model
-    configured, _ = _spelled(model.name, has_address=True)
+    configured, _ = _spelled(model.name, has_address=True)  # an address without a name is a compatible server's
     return model if configured == provider else replace(model, base_url=None, api_key_file=None)
 
 

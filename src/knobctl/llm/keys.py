@@ -23,23 +23,24 @@ OWN_VARIABLES = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
 _MOST_BYTES = 16_384
 
 
-def find_key(provider: str, environ: Mapping[str, str], configured: Path | None) -> str | None:
-    """The key for a provider; None when there is none.
+def find_key(environ: Mapping[str, str], configured: Path | None, own_variable: str | None) -> str | None:
+    """The key to send; None when there is none.
 
-    The first of these that is there wins: ``KNOBCTL_LLM_API_KEY``; the provider's own variable, for OpenAI and
-    Anthropic alone, so that their key never reaches another server; the file that ``KNOBCTL_LLM_API_KEY_FILE`` names;
-    the file that the configuration names; ``$CREDENTIALS_DIRECTORY/knobctl-llm-api-key``, which systemd provides.
+    The first of these that is there wins: ``KNOBCTL_LLM_API_KEY``; the provider's own variable; the file that
+    ``KNOBCTL_LLM_API_KEY_FILE`` names; the file that the configuration names;
+    ``$CREDENTIALS_DIRECTORY/knobctl-llm-api-key``, which systemd provides.
 
     Args:
-        provider: ``openai``, ``anthropic``, ``ollama`` or ``openai-compatible``.
         environ: The environment.
         configured: ``[model] api_key_file`` of the configuration.
+        own_variable: One of :data:`OWN_VARIABLES`, for the server of that provider itself; None for every other one,
+            so that a provider's key never reaches it.
 
     Raises:
         UsageError: The first source that is there holds nothing that can be a key, or others may read the file.
     """
-    for variable in (KEY_VARIABLE, OWN_VARIABLES.get(provider, "")):
-        if value := environ.get(variable, "").strip():
+    for variable in (KEY_VARIABLE, own_variable):
+        if variable and (value := environ.get(variable, "").strip()):
             return _sound(value, f"the key in {variable}")
     if named := environ.get(KEY_FILE_VARIABLE):
         return _from_file(Path(named), guarded=True)

@@ -25,8 +25,9 @@ from knobctl.workload.registry import adapter_for
 from knobctl.workload.tool import ToolAdapter
 
 _UNKNOWN_TIMEOUT = 600.0
-_SHORTEST_TIMEOUT, _LONGEST_TIMEOUT = 60.0, 3600.0
+_SHORTEST_TIMEOUT, _USUAL_LIMIT = 60.0, 3600.0
 _TIMEOUT_FACTOR = 10
+_LEAST_FACTOR, _LEAST_GRACE = 1.1, 60.0
 
 
 class SafetyValidator:
@@ -124,7 +125,8 @@ def _timeout(adapter: Adapter, words: Sequence[str]) -> float:
     expected = adapter.run_seconds(words) if isinstance(adapter, ToolAdapter) else None
     if expected is None:
         return _UNKNOWN_TIMEOUT
-    return min(max(_SHORTEST_TIMEOUT, _TIMEOUT_FACTOR * expected), _LONGEST_TIMEOUT)
+    longest = max(_USUAL_LIMIT, _LEAST_FACTOR * expected + _LEAST_GRACE)  # a run of an hour has to reach its own end
+    return min(max(_SHORTEST_TIMEOUT, _TIMEOUT_FACTOR * expected), longest)
 
 
 def _this_machine() -> HostFacts:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from knobctl.errors import RequestNotUnderstood
 from knobctl.strategist.files import Playbook, Unsupported, intents, playbooks
-from knobctl.strategist.request import Hints, outside_urls
+from knobctl.strategist.request import Hints, outside_counts, outside_urls
 from knobctl.strategist.wording import found
 
 _CLOSE = 2
@@ -139,8 +139,14 @@ def _chosen(fits: list[_Fit], strangers: Sequence[Unsupported], by_command: Play
 
 
 def _fits(hints: Hints) -> list[_Fit]:
-    """Playbooks that fit, best first."""
+    """Playbooks that fit, best first. “64 threads” chooses one only when nothing else in the words does."""
     text = outside_urls(hints.wording.meant)
+    fits = _fitting(outside_counts(text), hints) or _fitting(text, hints)
+    names = {fit.playbook.name for fit in fits}
+    return sorted(fits, key=lambda fit: (not names.isdisjoint(fit.playbook.behind), -fit.score, fit.playbook.order))
+
+
+def _fitting(text: str, hints: Hints) -> list[_Fit]:
     fits = []
     for playbook in playbooks():
         if found(playbook.excluded, text):
@@ -156,7 +162,7 @@ def _fits(hints: Hints) -> list[_Fit]:
                 break
         else:
             fits.append(_Fit(playbook, score, tuple(matched), named))
-    return sorted(fits, key=lambda fit: (-fit.score, fit.playbook.order))
+    return fits
 
 
 def playbook_of_command(argv: Sequence[str]) -> Playbook | None:

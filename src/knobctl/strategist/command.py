@@ -102,9 +102,9 @@ def _hinted(parameter: Parameter, hints: Hints) -> tuple[str, int | str | None]:
 
 def _address(hints: Hints) -> str | None:
     """The web address that was asked for: written out, or as a port or host of the user's own server."""
-    if hints.url or hints.port is None:
+    if hints.url or (hints.host is None and hints.port is None):
         return hints.url
-    return f"http://{hints.host or 'localhost'}:{hints.port}/"
+    return f"http://{hints.host or 'localhost'}{f':{hints.port}' if hints.port is not None else ''}/"
 
 
 def _fits(parameter: Parameter, value: int) -> bool:

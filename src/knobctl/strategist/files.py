@@ -115,6 +115,7 @@ class Playbook:
         ask: The words that choose it rather than a neighbour.
         words: What speaks for it.
         excluded: Words that rule it out.
+        behind: Names of the playbooks that are meant when they fit too: this one's words are a side remark there.
         tells: A command is this workload when every one of these tuples has an argument in it.
         argv: The benchmark command: arguments with ``{parameter}`` in them; an inner tuple is left out as a whole
             when its parameter has no value.
@@ -138,6 +139,7 @@ class Playbook:
     ask: str
     words: tuple[WordGroup, ...]
     excluded: tuple[str, ...]
+    behind: tuple[str, ...]
     tells: tuple[tuple[str, ...], ...]
     argv: tuple[str | tuple[str, ...], ...]
     parameters: tuple[Parameter, ...]
@@ -182,6 +184,7 @@ class Playbook:
                 ask=document["ask"],
                 words=tuple(WordGroup(**_tuples(table, "any")) for table in document["words"]),
                 excluded=tuple(document.get("excluded", ())),
+                behind=tuple(document.get("behind", ())),
                 tells=tuple(tuple(alternatives) for alternatives in command.pop("tells")),
                 argv=tuple(tuple(part) if isinstance(part, list) else part for part in command.pop("argv")),
                 parameters=tuple(_parameter(name, table) for name, table in command.items()),
@@ -248,6 +251,7 @@ _KEYS = (
         "throwaway",
         "words",
         "excluded",
+        "behind",
         "command",
         "metric",
         "tuned",

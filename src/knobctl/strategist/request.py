@@ -16,7 +16,7 @@ from knobctl.strategist.wording import Wording, found, read_words
 
 CLIENTS = (1, 1000)
 THREADS = (1, 256)
-SECONDS = (1, 600)
+SECONDS = (2, 600)
 SIZE_MIB = (64, 65_536)
 PORT = (1, 65_535)
 LOOPBACK = ("localhost", "127.0.0.1")
@@ -30,7 +30,12 @@ WRITE_HEAVY = (
     "write heavy", "write intensive", "heavy writes", "many writes", "lots of writes", "insert*", "update*",
     "write only", "writes", "写入", "大量写", "写密集", "写为主", "写多读少", "插入", "更新数据",
 )  # fmt: skip
-_WRITING = ("writes", "writing", "写", "写入")
+_NO_WRITING = re.compile(
+    r"(?:do\s+not|don['’]?t|not|never|no|without)(?:\s+(?:do|doing))?(?:\s+any)?\s+(?:writes|writing)(?:\s+at\s+all)?\W*"
+    r"|(?:不要?|没有|无|不需要|不想|不用|不必|无需|无须)(?:做|进行)?(?:任何)?写(?:入|操作|入操作)?\W*",
+    re.IGNORECASE,
+)
+"""Nothing but “no writes”: “can not keep up with writes” complains about them, “do not write logs” is about logs."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ def read_request(text: str) -> Hints:
         host=host,
         port=port,
         url=url,
-        read_only=bool(found(READ_ONLY, meant)) or any(found(_WRITING, part) for part in wording.negated),
+        read_only=bool(found(READ_ONLY, meant)) or any(map(_NO_WRITING.fullmatch, wording.negated)),
         write_heavy=bool(found(WRITE_HEAVY, meant)),
         notes=tuple(notes),
     )
@@ -100,6 +105,13 @@ _FLAGS = re.IGNORECASE | re.ASCII
 def outside_urls(text: str) -> str:
     """The text without web addresses, whose words are names and say nothing about what is wanted."""
     return _URL.sub(" ", text)
+
+
+def outside_counts(text: str) -> str:
+    """The text without its numbers of clients and threads, which say how the work is run and not what it is."""
+    for pattern in (*_CLIENTS, *_THREADS):
+        text = pattern.sub(lambda match: f" {' '.join(_WORK.findall(match.group(0)))} ", text)
+    return text
 
 
 def _patterns(*sources: str) -> tuple[re.Pattern[str], ...]:
@@ -120,6 +132,7 @@ _THREADS = _patterns(
     r"NUMBER\s*(?:个|条)?\s*(?:并发|工作)?线程",
     rf"线程(?:数量|数)?{_IS}NUMBER(?!\s*(?:秒|分|个客户端|个连接))",
 )
+_WORK = re.compile(r"\b(?:database|db|web|http)\b", _FLAGS)
 _DURATION = re.compile(
     rf"(?P<before>every\s+|within\s+|\bin\s+(?:total\s+)?|total\s+(?:of\s+)?|每隔?\s*|总共\s*|一共\s*|在\s*)?(?P<number>{NUMBER})[\s-]*"
     r"(?P<unit>seconds?\b|secs?\b|s\b|minutes?\b|mins?\b|hours?\b|hrs?\b|h\b|days?\b|weeks?\b|秒钟?|分钟|个?小时|天|周)"

@@ -17,12 +17,14 @@ from knobctl.errors import UsageError
 MAX_REQUEST = 4000
 """Longest request that is read, in characters."""
 
-_CLAUSE_END = re.compile(r"[,;:!?\n。、]|\.(?=\s|$)|\s(?:but|instead|just|only)\b|但|而是|只要|只想")
+_CLAUSE_END = re.compile(r"[,;:!?\n。、]|\.(?=\s|$)|\s(?:but|instead|just|only)\b|但|而是|只要|只想", re.IGNORECASE)
 _ALLOWED_NOT = r"(?!\s*(?:only|just|more\s+than|less\s+than|longer\s+than|later\s+than|fewer\s+than|problem|matter))"
 _NEGATION = re.compile(
     rf"(?<![\w-])(?:do\s+not|don['’]?t|not|never|without|except(?:\s+for)?|excluding|instead\s+of|rather\s+than"
     rf"|other\s+than|no)(?![\w-]){_ALLOWED_NOT}"
-    r"|而?不是|不要|不想|不需要|不用|不必|无需|无须|禁止|请勿|除了|(?<![特级分区类个识差])别(?=[去动碰优调改用管写读跑做])"
+    r"|(?:没有|无|不)(?=(?:做|进行)?(?:任何)?写)"
+    r"|而?不是|不要|不想|不需要|不用|不必|无需|无须|禁止|请勿|除了|(?<![特级分区类个识差])别(?=[去动碰优调改用管写读跑做])",
+    re.IGNORECASE,
 )
 _HARDWARE = re.compile(
     r"(?<![\w.])\d+(?:\.\d+)?\s*(?:[gmt]i?b?)\s*(?:of\s+)?(?:ram|memory|内存)(?!\s*(?:bandwidth|copy|带宽))"

@@ -141,9 +141,9 @@ class PatternAdapter(ToolAdapter):
         others = {name: value for name, value in said.metrics.items() if name != self._metric.name}
         return ProgressLine(said.seconds, others, said.fraction, said.done)
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
         """The tool's."""
-        return self._tool.complaint(argv, metrics)
+        return self._tool.complaint(argv, metrics, output)
 
     def workload(
         self, argv: Sequence[str], target: Target, objective: str, reset_command: Sequence[str], reader: ToolAdapter

@@ -187,7 +187,7 @@ class FioAdapter(ToolAdapter):
         """Adds ``--output-format=json``."""
         return tuple(argv) if _parse(argv).has("--output-format") else (*argv, "--output-format=json")
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
         """A run without a single operation measured nothing."""
         return "fio finished no operation" if metrics.get("operations_per_second") == 0 else ""
 

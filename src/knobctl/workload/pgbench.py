@@ -179,7 +179,7 @@ class PgbenchAdapter(ToolAdapter):
         second = parse_number(match.group(1))
         return None if second is None else ProgressLine(second, values)
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
         """A run without a single transaction measured nothing."""
         return "pgbench processed no transaction" if metrics.get("transactions") == 0 else ""
 

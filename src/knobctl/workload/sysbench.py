@@ -93,8 +93,10 @@ _PREPARED_WITH = ("--file-num", "--file-block-size", "--file-total-size", "--fil
 
 _READINGS = (
     reading("events_per_second", rf"events per second:\s+({NUMBER})"),
+    reading("events_per_second", rf"events/s \(eps\):\s+({NUMBER})"),
     reading("total_events", r"total number of events:\s+([0-9]+)"),
     reading("total_time_seconds", rf"total time:\s+({NUMBER})s"),
+    reading("total_time_seconds", rf"time elapsed:\s+({NUMBER})s"),
     reading("operations_per_second", rf"Total operations: [0-9]+ \(\s*({NUMBER}) per second"),
     reading("operations_per_second", rf"Operations performed: [0-9]+ \(\s*({NUMBER}) ops/sec"),
     reading("mib_per_second", rf"{NUMBER} Mi?B transferred \(({NUMBER}) Mi?B/sec\)"),
@@ -103,6 +105,11 @@ _READINGS = (
     reading("fsyncs_per_second", rf"fsyncs/s:\s+({NUMBER})"),
     reading("read_mib_per_second", rf"read, MiB/s:\s+({NUMBER})"),
     reading("written_mib_per_second", rf"written, MiB/s:\s+({NUMBER})"),
+    reading("reads_per_second", rf"read:\s+IOPS=({NUMBER}) {NUMBER} MiB/s"),
+    reading("writes_per_second", rf"write:\s+IOPS=({NUMBER}) {NUMBER} MiB/s"),
+    reading("fsyncs_per_second", rf"fsync:\s+IOPS=({NUMBER})[ \t]*$"),
+    reading("read_mib_per_second", rf"read:\s+IOPS={NUMBER} ({NUMBER}) MiB/s"),
+    reading("written_mib_per_second", rf"write:\s+IOPS={NUMBER} ({NUMBER}) MiB/s"),
     reading("operations_per_second", rf"({NUMBER}) Requests/sec executed"),
     reading("latency_min_ms", rf"min:\s+({NUMBER})(?:ms)?[ \t]*$"),
     reading("latency_average_ms", rf"avg:\s+({NUMBER})(?:ms)?[ \t]*$"),
@@ -187,12 +194,12 @@ class SysbenchAdapter(ToolAdapter):
         }
 
     def run_seconds(self, argv: Sequence[str]) -> float | None:
-        """The value of ``--time``, or 10 s; unknown when a number of events ends the run, and for mutexes."""
+        """``--time``, or 10 s, and ``--warmup-time``; unknown when a number of events ends the run, and for mutexes."""
         parsed = _parse(argv)
         counted = parsed.number("--events", 0) > 0 and not parsed.has("--time")
         if counted or _test(parsed) == "mutex":
             return None
-        return max(0.0, parsed.number("--time", _DEFAULT_SECONDS))
+        return max(0.0, parsed.number("--time", _DEFAULT_SECONDS) + parsed.number("--warmup-time", 0))
 
     def lasting(self, argv: Sequence[str], seconds: int) -> tuple[str, ...]:
         """As the base class says; of two durations the last one counts."""
@@ -220,7 +227,7 @@ class SysbenchAdapter(ToolAdapter):
             metrics["mib_per_second"] = metrics["read_mib_per_second"] + metrics["written_mib_per_second"]
         return ProgressLine(second, metrics)
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
         """A run without a single event measured nothing."""
         return "sysbench finished no event" if metrics.get("total_events") == 0 else ""
 

@@ -88,8 +88,8 @@ class ToolAdapter(ABC):
         """The command with another duration; empty when the tool takes none."""
         return ()
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
-        """Why these metrics are worth nothing although the tool did not fail; usually empty."""
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
+        """Why the metrics of this output are worth nothing although the tool did not fail; usually empty."""
         return ""
 
     def workload(
@@ -285,7 +285,7 @@ def measure(
     if objective not in metrics:
         others = f" (it printed {', '.join(sorted(metrics))})" if metrics else ""
         return failed(f"{program} printed no {objective}{others}; its last words: {_last_words(outcome)}")
-    complaint = adapter.complaint(argv, metrics)
+    complaint = adapter.complaint(argv, metrics, outcome.output)
     if complaint:
         return failed(f"{complaint}; its last words: {_last_words(outcome)}")
     return Measurement(metrics, outcome.machine, samples, outcome.seconds)

@@ -140,12 +140,15 @@ class WrkAdapter(ToolAdapter):
         """Adds ``--latency``, which prints percentiles."""
         return tuple(argv) if _parse(argv).has("--latency") else (*argv[:1], "--latency", *argv[1:])
 
-    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float]) -> str:
-        """A run in which every request failed, or none was answered, measured nothing."""
+    def complaint(self, argv: Sequence[str], metrics: Mapping[str, float], output: str) -> str:
+        """A run in which no request was answered, or every one with an error, measured nothing.
+
+        Socket errors are no part of the requests that wrk counts: they come on top of the answers.
+        """
         requests = metrics.get("complete_requests", 0.0)
         if not requests:
             return "wrk got no answer at all"
-        return all_failed("wrk", requests, metrics.get("failed_requests", 0.0))
+        return all_failed("wrk", requests, read_metrics(output, _NON_2XX).get("non_2xx", 0.0))
 
     def workload(
         self, argv: Sequence[str], target: Target, objective: str, reset_command: Sequence[str], reader: ToolAdapter
