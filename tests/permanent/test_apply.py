@@ -11,14 +11,18 @@ import pytest
 from knobctl.agent.places import Places
 from knobctl.agent.protocol import RESTORE_INCOMPLETE, AgentError
 from knobctl.knobs import Value
+from knobctl.knobs.files import catalogue as shipped
 from knobctl.permanent.apply import apply, rollback
 from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from knobctl.permanent.ways import moved_by
 from tests.agent.fake_kernel import Crash, FileKernel
 
 DATE = "2026-01-02 03:04 UTC"
+QUEUE = "/sys/block/vda/queue/"
 NAMES = {
     "swappiness": "vm.swappiness", "dirty_ratio": "vm.dirty_ratio", "thp": "thp.enabled",
     "wmem": "net.ipv4.tcp_wmem[max]", "read_ahead": "block.read_ahead_kb", "min_free": "vm.min_free_kbytes",
+    "dirty_bytes": "vm.dirty_bytes",
 }  # fmt: skip
 
 
@@ -85,6 +89,58 @@ def test_applies_stack_and_each_rollback_undoes_the_last(kernel: FileKernel, pla
     assert kernel.read("/proc/sys/vm/swappiness") == "60"
     with pytest.raises(AgentError, match="nothing is applied"):
         rollback(kernel, places)
+
+
+def test_what_moves_another_setting_is_written_before_it(kernel: FileKernel, places: Places) -> None:
+    disk = DiskKernel(kernel)
+    values = {"block.nr_requests": 1024, "block.read_ahead_kb": 512, "block.scheduler": "mq-deadline"}
+    apply(disk, places, {disk.catalogue[name]: value for name, value in values.items()}, "first", DATE)
+    assert disk.read(QUEUE + "nr_requests") == "1024"
+    written = settings(tmpfiles(places))
+    assert sorted(written) == [
+        f"w {QUEUE}nr_requests - - - - 1024",
+        f"w {QUEUE}read_ahead_kb - - - - 512",
+        f"w {QUEUE}scheduler - - - - mq-deadline",
+    ]
+    rollback(disk, places)
+    assert (disk.read(QUEUE + "nr_requests"), disk.read(QUEUE + "scheduler")) == ("64", "[none] mq-deadline")
+    for line in written:  # what a boot does
+        disk.write(line.split()[1], line.split()[-1])
+    assert disk.read(QUEUE + "nr_requests") == "1024"
+
+
+def test_a_mover_of_a_later_apply_is_written_before_what_an_earlier_one_set(kernel: FileKernel, places: Places) -> None:
+    disk = DiskKernel(kernel)
+    for name, value in (("block.nr_requests", 128), ("block.scheduler", "mq-deadline")):
+        apply(disk, places, {disk.catalogue[name]: value}, name, DATE)
+    assert [line.split()[1] for line in settings(tmpfiles(places))] == [QUEUE + "scheduler", QUEUE + "nr_requests"]
+
+
+def test_of_a_twin_only_the_face_that_was_chosen_last_is_written(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, dirty_ratio=30)
+    do(kernel, places, "second", dirty_bytes=1 << 20)
+    assert settings(sysctl(places)) == ["vm.dirty_bytes = 1048576"]
+    do(kernel, places, "third", dirty_ratio=15, swappiness=10)
+    assert settings(sysctl(places)) == ["vm.dirty_ratio = 15", "vm.swappiness = 10"]
+    assert kernel.read("/proc/sys/vm/dirty_bytes") == "0"
+    rollback(kernel, places)
+    assert settings(sysctl(places)) == ["vm.dirty_bytes = 1048576"]
+
+
+def test_nothing_that_moves_another_knob_is_moved_itself() -> None:
+    knobs = list(shipped())
+    moved = moved_by(knobs)
+    assert [knob.name for knob in knobs if knob.affects and knob.name in moved] == [], "one level of order is enough"
+
+
+def test_a_record_of_a_knob_that_is_not_in_the_catalogue_any_more_still_counts(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10)
+    applied = Path(places.applied)
+    applied.write_text(applied.read_text().replace("/proc/sys/vm/swappiness", "/proc/sys/vm/of_old"))
+    do(kernel, places, "second", dirty_ratio=30)
+    assert settings(sysctl(places)) == ["vm.of_old = 10", "vm.dirty_ratio = 30"]
 
 
 def test_a_value_that_the_administrator_changed_since_is_left_alone(kernel: FileKernel, places: Places) -> None:
@@ -219,6 +275,21 @@ def test_an_unknown_way_is_refused(kernel: FileKernel, places: Places) -> None:
         apply(kernel, places, {kernel.catalogue["vm.swappiness"]: 10}, "first", DATE, "grub")
     assert error.value.hint == "The ways are sysctl.d and tuned."
     assert kernel.log == []
+
+
+class DiskKernel(FileKernel):
+    """The shipped catalogue, and a disk whose queue begins anew with each choice of a scheduler."""
+
+    def __init__(self, kernel: FileKernel) -> None:
+        super().__init__(shipped(), kernel.root)
+        Path(self.real(QUEUE + "scheduler")).write_text("[none] mq-deadline\n")
+        Path(self.real(QUEUE + "nr_requests")).write_text("64\n")
+
+    def store(self, path: str, text: str) -> None:
+        if path.endswith("queue/scheduler"):
+            super().store(QUEUE + "nr_requests", "64")
+            text = "[none] mq-deadline" if text == "none" else "none [mq-deadline]"
+        super().store(path, text)
 
 
 class Stubborn(FileKernel):

@@ -16,7 +16,7 @@ from knobctl.agent.restore import back, restore
 from knobctl.knobs import Knob, Value, codec
 from knobctl.permanent.tuned import ACTIVE_FILE, MODE_FILE, PROFILE, Tuned
 from knobctl.permanent.undo import Undone, in_words, text_of, undo
-from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, obstacle, stack_of, texts
+from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, moved_by, obstacle, stack_of, texts
 
 UNCHANGED = "Nothing was changed."
 BACK = "its files and the values are as they were, but what it has loaded is not known"
@@ -76,7 +76,7 @@ def apply(
         entry["settings"] = _set(kernel, history, knobs)
         if via == TUNED:
             restore(kernel, history)  # so that what TuneD finds, and gives back when it is told to, is not ours
-        for path, text in texts([*stack, entry], tuned).items():
+        for path, text in texts([*stack, entry], tuned, kernel.catalogue).items():
             write_atomically(tuned.real(path), text)
         if via == TUNED:
             tuned.switch([PROFILE])
@@ -148,7 +148,7 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
 
 
 def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[str, str]:
-    moved = {name for knob in knobs for name in knob.affects}
+    moved = moved_by(knobs)
     for file in history.files.values():
         file.pending = True  # the kernel moves neighbours by itself
     for knob, value in sorted(knobs.items(), key=lambda pair: pair[0].name in moved):
