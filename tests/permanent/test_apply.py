@@ -257,6 +257,81 @@ def test_a_file_that_cannot_be_put_back_keeps_the_rollback_possible(
     assert sysctl(places).read_text() == "# mine\n"
 
 
+def stuck(places: Places) -> Path:
+    """The folder of the drop-in, with a file in its place."""
+    folder = sysctl(places).parent
+    sysctl(places).unlink()
+    folder.rmdir()
+    folder.write_text("a file where the folder should be")
+    return folder
+
+
+def own_drop_in(places: Places) -> None:
+    sysctl(places).parent.mkdir(parents=True)
+    sysctl(places).write_text("# mine\n")
+
+
+def test_a_repeated_rollback_leaves_alone_what_was_changed_before_the_first(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10, dirty_ratio=40, thp="always")
+    kernel.write("/proc/sys/vm/swappiness", "30")
+    kernel.write("/proc/sys/vm/dirty_bytes", "1048576")
+    folder = stuck(places)
+    with pytest.raises(AgentError, match="cannot write"):
+        rollback(kernel, places)
+    folder.unlink()
+    outcomes = {entry["path"]: entry["outcome"] for entry in rollback(kernel, places)["knobs"]}
+    assert kernel.read("/proc/sys/vm/swappiness") == "30"
+    assert (kernel.read("/proc/sys/vm/dirty_bytes"), kernel.read("/proc/sys/vm/dirty_ratio")) == ("1048576", "0")
+    assert outcomes["/proc/sys/vm/swappiness"] == outcomes["/proc/sys/vm/dirty_bytes"] == "drifted"
+    assert outcomes["/sys/kernel/mm/transparent_hugepage/enabled"] == "held"
+    assert not Path(places.applied).exists()
+
+
+@pytest.mark.parametrize("now", ["30", "10"])
+def test_a_repeated_rollback_leaves_alone_what_was_changed_after_the_first(
+    kernel: FileKernel, places: Places, now: str
+) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10)
+    folder = stuck(places)
+    with pytest.raises(AgentError, match="cannot write"):
+        rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    kernel.write("/proc/sys/vm/swappiness", now)
+    folder.unlink()
+    assert [entry["outcome"] for entry in rollback(kernel, places)["knobs"]] == ["drifted"]
+    assert kernel.read("/proc/sys/vm/swappiness") == now, "the first one had put it back already"
+
+
+def test_a_rollback_after_one_that_was_killed_leaves_alone_what_was_changed_before(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10, thp="always", dirty_ratio=40)
+    kernel.write("/proc/sys/vm/dirty_bytes", "1048576")
+    kernel.crash_in, kernel.crash_late = 0, True
+    with pytest.raises(Crash):
+        rollback(kernel, places)
+    kernel.revive()
+    rollback(kernel, places)
+    assert (kernel.read("/proc/sys/vm/dirty_bytes"), kernel.read("/proc/sys/vm/dirty_ratio")) == ("1048576", "0")
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+
+
+def test_a_rollback_of_a_failed_apply_leaves_alone_what_was_changed_since(kernel: FileKernel, places: Places) -> None:
+    kernel.refuse["/proc/sys/vm/min_free_kbytes"] = OSError(errno.EIO, "Input/output error")
+    knobs = {kernel.catalogue[name]: value for name, value in
+             {"vm.dirty_ratio": 40, "vm.swappiness": 10, "vm.min_free_kbytes": 70000}.items()}  # fmt: skip
+    with pytest.raises(AgentError, match="and not everything is back"):
+        apply(Stubborn(kernel), places, knobs, "first", DATE)
+    kernel.refuse.clear()
+    kernel.write("/proc/sys/vm/dirty_ratio", "33")
+    rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60", "that one was not back"
+    assert kernel.read("/proc/sys/vm/dirty_ratio") == "33", "this one was"
+
+
 def test_a_record_from_before_there_were_two_ways_can_be_undone(kernel: FileKernel, places: Places) -> None:
     do(kernel, places, swappiness=10)
     applied = json.loads(Path(places.applied).read_text())

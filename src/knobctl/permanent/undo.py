@@ -25,6 +25,11 @@ class Undone(NamedTuple):
     doubt: str
 
     @property
+    def settled(self) -> List[str]:
+        """Kernel files with which there is nothing more to do, whatever else has to be done again."""
+        return [knob["path"] for knob in self.report if knob["outcome"] != "failed"]
+
+    @property
     def hint(self) -> str:
         """What a person can do about it; empty when there is nothing to do."""
         lines = [command_line(knob["path"], knob["found"]) for knob in self.report if knob["outcome"] == "failed"]
@@ -43,7 +48,11 @@ def undo(kernel: Kernel, history: History, entry: Dict[str, Any], tuned: Tuned) 
     """
     fresh = [file for file in entry["files"] if file["previous"] is None]
     switching = entry.get("via") == TUNED and _is_active(entry, tuned)
-    others = _changed_by_others(kernel, history) if switching else {}
+    others: Dict[str, str] = {}
+    if switching:
+        others = changed_by_others(kernel, history)
+        for file in history.files.values():  # whatever TuneD makes of all others will be put back
+            file.pending = file.path not in others
     stuck = [_put(file["path"], file["previous"]) for file in entry["files"] if file not in fresh]
     doubt = ""
     if switching:
@@ -72,17 +81,18 @@ def _is_active(entry: Dict[str, Any], tuned: Tuned) -> bool:
     return begun and active in ([PROFILE], entry["tuned"]["profiles"])
 
 
-def _changed_by_others(kernel: Kernel, history: History) -> Dict[str, str]:
-    """Values that are neither found nor ours; of all others, what TuneD makes of them will be put back."""
-    changed = {}
-    for file in history.files.values():
-        text = kernel.text(file.path)
-        ours = file.pending or text is None or codec.same(text, file.found)
-        if ours or (file.seen is not None and codec.same(str(text), file.seen)):
-            file.pending = True
-        else:
-            changed[file.path] = codec.settable(str(text))
-    return changed
+def changed_by_others(kernel: Kernel, history: History) -> Dict[str, str]:
+    """Files, with their texts, that hold neither what was found nor what we left there, and the twins of these."""
+    texts = {file.path: kernel.text(file.path) for file in history.files.values() if not file.pending}
+    changed = set()
+    for path, text in texts.items():
+        known = (history.files[path].found, history.files[path].seen)
+        if text is not None and not any(one is not None and codec.same(text, one) for one in known):
+            changed.add(path)
+    for knob in kernel.catalogue:  # who chose one face of a twin chose both
+        if knob.twin and changed.intersection(kernel.files(knob)):
+            changed.update(kernel.files(kernel.catalogue[knob.twin]))
+    return {path: codec.settable(text) for path, text in texts.items() if path in changed and text is not None}
 
 
 def _switch_back(before: Dict[str, Any], tuned: Tuned) -> Tuple[str, List[str]]:
