@@ -123,6 +123,15 @@ def test_rollback_shows_asks_and_undoes(tmp_path: Path) -> None:
     assert terminal.held == 1
 
 
+def test_rollback_says_where_an_edited_file_is_kept(tmp_path: Path) -> None:
+    target = machine(tmp_path)
+    changing.apply(session(), target, at("yes")[0])
+    drop_in(tmp_path).write_text("# mine\n")
+    talk, terminal = at("yes")
+    changing.rollback(target, talk)
+    assert f"  what was edited since is kept as {drop_in(tmp_path)}.saved; nothing reads" in terminal.transcript
+
+
 def test_nothing_to_roll_back(tmp_path: Path) -> None:
     talk, terminal = at("yes")
     with pytest.raises(UsageError, match="nothing is applied"):

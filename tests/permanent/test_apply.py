@@ -332,6 +332,93 @@ def test_a_rollback_of_a_failed_apply_leaves_alone_what_was_changed_since(kernel
     assert kernel.read("/proc/sys/vm/dirty_ratio") == "33", "this one was"
 
 
+EDITED = b"# M\xfcller's\nvm.swappiness = 10\nkernel.panic = 7\n"
+
+
+def test_an_edited_drop_in_is_kept_under_a_name_that_nothing_reads(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10)
+    sysctl(places).write_bytes(EDITED)
+    sysctl(places).chmod(0o600)
+    kept = Path(f"{sysctl(places)}.saved")
+    assert rollback(kernel, places)["kept"] == [str(kept)]
+    assert sysctl(places).read_text() == "# mine\n"
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (EDITED, 0o600)
+
+
+def test_a_file_that_was_kept_is_never_written_over(kernel: FileKernel, places: Places) -> None:
+    for number in range(1, 4):
+        do(kernel, places, swappiness=10, thp="always")
+        tmpfiles(places).write_text(f"# {number}\n")
+        rollback(kernel, places)
+        assert not tmpfiles(places).exists()
+    folder = tmpfiles(places).parent
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "knobctl.conf.saved": "# 1\n", "knobctl.conf.saved.2": "# 2\n", "knobctl.conf.saved.3": "# 3\n",
+    }  # fmt: skip
+
+
+def test_a_file_that_was_made_since_is_kept_too_and_one_that_was_deleted_is_not_missed(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10)
+    tmpfiles(places).parent.mkdir(parents=True)
+    tmpfiles(places).write_text("# new\n")
+    sysctl(places).unlink()
+    assert rollback(kernel, places)["kept"] == [f"{tmpfiles(places)}.saved"]
+    assert not sysctl(places).exists() and not sysctl(places).parent.exists()
+
+
+def test_nothing_is_kept_that_nobody_edited(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    sysctl(places).write_bytes(b"# mine\r\n")
+    do(kernel, places, swappiness=10)
+    do(kernel, places, "second", swappiness=20, thp="always")
+    assert [rollback(kernel, places)["kept"] for _ in range(2)] == [[], []]
+    assert sysctl(places).read_bytes() == b"# mine\r\n"
+
+
+def test_a_repeated_rollback_keeps_an_edited_file_once(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10, thp="always")
+    sysctl(places).write_bytes(EDITED)
+    tmpfiles(places).unlink()
+    tmpfiles(places).mkdir()  # stuck
+    with pytest.raises(AgentError) as error:
+        rollback(kernel, places)
+    assert error.value.message.endswith(f"; what was edited since is kept as {sysctl(places)}.saved")
+    sysctl(places).write_bytes(EDITED + b"# more\n")
+    tmpfiles(places).rmdir()
+    assert rollback(kernel, places)["kept"] == [f"{sysctl(places)}.saved.2"]
+    assert sorted(path.name for path in sysctl(places).parent.iterdir()) == [
+        "90-knobctl.conf.saved", "90-knobctl.conf.saved.2",
+    ]  # fmt: skip
+
+
+def test_an_edited_file_that_cannot_be_kept_is_not_lost(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10)
+    sysctl(places).write_bytes(EDITED)
+    document = json.loads(Path(places.applied).read_text())
+    long = sysctl(places).with_name("9" * 250)  # no room in its name for another ending
+    sysctl(places).rename(long)
+    document["stack"][0]["files"][0]["path"] = str(long)
+    Path(places.applied).write_text(json.dumps(document))
+    with pytest.raises(AgentError, match="File name too long") as error:
+        rollback(kernel, places)
+    assert error.value.code == RESTORE_INCOMPLETE
+    assert long.read_bytes() == EDITED
+
+
+def test_a_record_from_before_files_were_compared_is_undone_as_it_was_then(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10)
+    document = json.loads(Path(places.applied).read_text())
+    for file in document["stack"][0]["files"]:
+        del file["written"]
+    Path(places.applied).write_text(json.dumps(document))
+    sysctl(places).write_bytes(EDITED)
+    assert rollback(kernel, places)["kept"] == []
+    assert not sysctl(places).parent.exists()
+
+
 def test_a_record_from_before_there_were_two_ways_can_be_undone(kernel: FileKernel, places: Places) -> None:
     do(kernel, places, swappiness=10)
     applied = json.loads(Path(places.applied).read_text())

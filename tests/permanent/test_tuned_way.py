@@ -210,6 +210,16 @@ def test_a_repeated_rollback_leaves_alone_what_was_changed_before_the_first(
     assert tuned.profile == "# mine\n"
 
 
+def test_an_edited_profile_is_kept_beside_itself(kernel: FileKernel, places: Places, tuned: TunedMachine) -> None:
+    do(kernel, places, swappiness=10)
+    edited = tuned.profile + "vm.vfs_cache_pressure=50\n"
+    tuned.write("etc/tuned/knobctl/tuned.conf", edited)
+    assert undo(kernel, places)["kept"] == [f"{tuned.root}/etc/tuned/knobctl/tuned.conf.saved"]
+    assert tuned.profile == ""
+    assert tuned.text("etc/tuned/knobctl/tuned.conf.saved") == edited
+    assert tuned.active == ("base", "manual")
+
+
 def test_a_profile_that_the_administrator_chose_since_stays(
     kernel: FileKernel, places: Places, tuned: TunedMachine
 ) -> None:

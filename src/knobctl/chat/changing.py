@@ -13,6 +13,7 @@ from knobctl.persist import (
     carry_out_rollback,
     describe_preview,
     describe_restore,
+    describe_rollback,
     knob_restores,
     plan_apply,
     plan_rollback,
@@ -64,7 +65,7 @@ def rollback(target: Target, dialogue: Dialogue) -> None:
         return
     with dialogue.uninterrupted():
         undone = carry_out_rollback(local)
-    _say_restored(undone.knobs, dialogue)
+    _say_restored(describe_rollback(undone), undone.knobs, dialogue)
 
 
 def restore(target: Target, dialogue: Dialogue) -> None:
@@ -87,7 +88,8 @@ def restore(target: Target, dialogue: Dialogue) -> None:
         record = local.recover()
     if record is not None and record["rebooted"]:
         dialogue.say("the machine was rebooted since, which put every knob back")
-    _say_restored(knob_restores(record["knobs"]) if record else (), dialogue)
+    knobs = knob_restores(record["knobs"]) if record else ()
+    _say_restored(describe_restore(knobs), knobs, dialogue)
 
 
 def _this_machine(target: Target) -> LocalTarget:
@@ -99,8 +101,7 @@ def _this_machine(target: Target) -> LocalTarget:
     return target
 
 
-def _say_restored(knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:
-    lines = describe_restore(knobs)
+def _say_restored(lines: Sequence[str], knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:
     if lines:
         dialogue.say("\n".join(f"  {line}" for line in lines))
     require_complete(knobs)

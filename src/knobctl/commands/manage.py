@@ -21,6 +21,7 @@ from knobctl.persist import (
     carry_out_rollback,
     describe_preview,
     describe_restore,
+    describe_rollback,
     knob_restores,
     plan_apply,
     plan_rollback,
@@ -37,7 +38,6 @@ from knobctl.report.session_view import (
 )
 from knobctl.report.status_view import describe_status, read_status
 from knobctl.store import SessionRecord, Store
-from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
 
 SESSION = click.argument("session", default="last", metavar="[SESSION]")
@@ -98,9 +98,10 @@ def rollback_command(yes: bool, as_json: bool) -> int:
         say(f"  {name} = {value}")
     confirm("Put back what it replaced?", yes=yes)
     undone = carry_out_rollback(target)
-    _show_restore(undone.knobs)
+    _show(describe_rollback(undone))
     if as_json:
-        put({"success": True, "session_id": undone.session, "knobs": [asdict(knob) for knob in undone.knobs]})
+        put({"success": True, "session_id": undone.session, "knobs": [asdict(knob) for knob in undone.knobs],
+             "kept": list(undone.kept)})  # fmt: skip
     require_complete(undone.knobs)
     return 0
 
@@ -119,7 +120,7 @@ def restore_command(as_json: bool) -> int:
     knobs = knob_restores(record["knobs"]) if record else ()
     if record is not None and record["rebooted"]:
         say("the machine was rebooted since, which put every knob back")
-    _show_restore(knobs)
+    _show(describe_restore(knobs))
     if record is not None and record["problem"]:
         say(record["problem"])
     if as_json:
@@ -242,7 +243,7 @@ def finish_interrupted_run() -> None:
     try:
         record = LocalTarget().recover("found by the next start of knobctl")
         knobs = knob_restores(record["knobs"]) if record else ()
-        _show_restore(knobs)
+        _show(describe_restore(knobs))
         require_complete(knobs)
     except NotPermitted as error:
         say(f"its knobs are not back: {error.message}\n  hint: sudo knobctl restore")
@@ -250,8 +251,8 @@ def finish_interrupted_run() -> None:
         say(f"its knobs are not back: {error.message}\n  hint: {error.hint}")
 
 
-def _show_restore(knobs: Sequence[KnobRestore]) -> None:
-    for line in describe_restore(knobs):
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
         say(f"  {line}")
 
 

@@ -15,7 +15,7 @@ from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, RESTORE_INCOMPLETE, WR
 from knobctl.agent.restore import back, restore
 from knobctl.knobs import Knob, Value, codec
 from knobctl.permanent.tuned import ACTIVE_FILE, MODE_FILE, PROFILE, Tuned
-from knobctl.permanent.undo import Undone, changed_by_others, in_words, text_of, undo
+from knobctl.permanent.undo import Undone, changed_by_others, digest_of, in_words, text_of, undo
 from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, moved_by, obstacle, stack_of, texts
 
 UNCHANGED = "Nothing was changed."
@@ -78,6 +78,8 @@ def apply(
             restore(kernel, history)  # so that what TuneD finds, and gives back when it is told to, is not ours
         for path, text in texts([*stack, entry], tuned, kernel.catalogue).items():
             write_atomically(tuned.real(path), text)
+        for file in entry["files"]:
+            file["written"] = digest_of(file["path"])
         if via == TUNED:
             tuned.switch([PROFILE])
             entry["settings"] = _read_back(kernel, entry)
@@ -93,8 +95,8 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
     """Undoes the last apply: the live values, the files and the active profile that were there before it.
 
     Returns:
-        ``session``, ``values`` and ``knobs``, a restore report: a value that somebody changed since is left alone, and
-        so is a profile that somebody chose since.
+        ``session``, ``values``, ``knobs``, a restore report: a value that somebody changed since is left alone, and
+        so is a profile that somebody chose since; and ``kept``, under which names files are kept that somebody edited.
 
     Raises:
         AgentError: Nothing is applied; or ``RESTORE_INCOMPLETE``: a file could not be put back, and the rollback can be
@@ -111,14 +113,15 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
     undone = undo(kernel, history, entry, tuned)
     if undone.stuck:
         _keep_unfinished(places, stack, entry, undone.settled)
-        raise AgentError(RESTORE_INCOMPLETE, "; ".join(undone.stuck), "Mend that, then run `knobctl rollback` again.")
+        what = "; ".join(undone.stuck) + undone.news
+        raise AgentError(RESTORE_INCOMPLETE, what, "Mend that, then run `knobctl rollback` again.")
     try:
         _keep(places, stack)
     except OSError as error:
-        raise AgentError(NO_SPACE, in_words(error)) from None
+        raise AgentError(NO_SPACE, in_words(error) + undone.news) from None
     if undone.doubt:
-        raise AgentError(RESTORE_INCOMPLETE, "%s; %s" % (undone.doubt, BACK), undone.hint)
-    return {"session": entry["session"], "values": entry["values"], "knobs": undone.report}
+        raise AgentError(RESTORE_INCOMPLETE, "%s; %s%s" % (undone.doubt, BACK, undone.news), undone.hint)
+    return {"session": entry["session"], "values": entry["values"], "knobs": undone.report, "kept": undone.kept}
 
 
 def _recorded(entry: Mapping[str, Any]) -> History:
@@ -209,7 +212,7 @@ def _failed(
     error: Exception, places: Places, stack: List[Dict[str, Any]], entry: Dict[str, Any], undone: Undone
 ) -> AgentError:
     """The error of an apply that was undone."""
-    words = error.message if isinstance(error, AgentError) else in_words(error)
+    words = (error.message if isinstance(error, AgentError) else in_words(error)) + undone.news
     if undone.stuck or not back(undone.report):  # the record stays, and `knobctl rollback` goes on
         _keep_unfinished(places, stack, entry, undone.settled)
         what = "; ".join([words, "and not everything is back", *undone.stuck])
