@@ -117,6 +117,28 @@ def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
     assert knobctl("rollback", "--yes").returncode == 2
 
 
+IMPOSSIBLE = {"path": "/proc/sys/vm/swappiness", "text": "100000", "active": True}
+
+
+def test_a_rollback_that_cannot_put_a_knob_back_is_one_document() -> None:
+    applied = Path(Places().applied)
+    assert not applied.exists()
+    entry = {"session": "s", "date": "d", "values": {"vm.swappiness": 60}, "own": [IMPOSSIBLE["path"]],
+             "found": [IMPOSSIBLE], "settings": {IMPOSSIBLE["path"]: "60"}, "files": []}  # fmt: skip
+    applied.write_text(json.dumps({"stack": [entry]}))
+    try:
+        done = knobctl("rollback", "--yes", "--json")
+    finally:
+        applied.unlink(missing_ok=True)
+    answer = document(done)
+    assert done.returncode == answer["exit_code"] == 5
+    assert answer["success"] is False
+    assert answer["error"] == "1 kernel setting(s) could not be put back"
+    assert answer["hint"] == "Paste as root: sysctl -w vm.swappiness=100000"
+    assert [(knob["outcome"], knob["now"]) for knob in answer["knobs"]] == [("failed", "60")]
+    assert (answer["session_id"], answer["kept"]) == ("s", [])
+
+
 def test_a_plan_file_runs_and_its_session_can_be_verified_again(tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     made = knobctl("plan", "try it", "--command", GOOD, *PATTERN, "-o", str(plan))

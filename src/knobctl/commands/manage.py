@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import click
 
 from knobctl.agent.places import Places
 from knobctl.commands import options
-from knobctl.commands.edge import answer, confirm, guarded, put, say
-from knobctl.errors import KnobctlError, NotPermitted, UsageError
+from knobctl.commands.edge import answer, confirm, fail, guarded, put, say
+from knobctl.errors import KnobctlError, NotPermitted, RestoreIncomplete, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import (
     AUTO,
@@ -38,6 +38,7 @@ from knobctl.report.session_view import (
 )
 from knobctl.report.status_view import describe_status, read_status
 from knobctl.store import SessionRecord, Store
+from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
 
 SESSION = click.argument("session", default="last", metavar="[SESSION]")
@@ -99,11 +100,8 @@ def rollback_command(yes: bool, as_json: bool) -> int:
     confirm("Put back what it replaced?", yes=yes)
     undone = carry_out_rollback(target)
     _show(describe_rollback(undone))
-    if as_json:
-        put({"success": True, "session_id": undone.session, "knobs": [asdict(knob) for knob in undone.knobs],
-             "kept": list(undone.kept)})  # fmt: skip
-    require_complete(undone.knobs)
-    return 0
+    knobs = [asdict(knob) for knob in undone.knobs]
+    return end(undone.knobs, {"session_id": undone.session, "knobs": knobs, "kept": list(undone.kept)}, as_json)
 
 
 @click.command("restore")
@@ -123,11 +121,7 @@ def restore_command(as_json: bool) -> int:
     _show(describe_restore(knobs))
     if record is not None and record["problem"]:
         say(record["problem"])
-    if as_json:
-        put({"success": not record or record["restored"], "restored": [asdict(knob) for knob in knobs],
-             "record": record})  # fmt: skip
-    require_complete(knobs)
-    return 0
+    return end(knobs, {"restored": [asdict(knob) for knob in knobs], "record": record}, as_json)
 
 
 @click.command("status")
@@ -249,6 +243,17 @@ def finish_interrupted_run() -> None:
         say(f"its knobs are not back: {error.message}\n  hint: sudo knobctl restore")
     except KnobctlError as error:
         say(f"its knobs are not back: {error.message}\n  hint: {error.hint}")
+
+
+def end(knobs: Sequence[KnobRestore], document: Mapping[str, Any], as_json: bool) -> int:
+    """Ends a command that put knobs back: one document, and as a failure when one of them is not back."""
+    try:
+        require_complete(knobs)
+    except RestoreIncomplete as error:
+        fail(error, as_json, document)
+    if as_json:
+        put({"success": True, **document})
+    return 0
 
 
 def _show(lines: Sequence[str]) -> None:
