@@ -52,7 +52,7 @@ def test_without_a_yes_nothing_is_applied(tmp_path: Path, said: str) -> None:
     changing.apply(session(), machine(tmp_path), talk)
     assert swappiness(tmp_path) == "60"
     assert not drop_in(tmp_path).exists()
-    assert terminal.transcript.endswith(f"Nothing was applied; later: knobctl apply {SESSION}\n")
+    assert terminal.transcript.endswith(f"Nothing was applied; later: knobctl apply {SESSION} --workdir {tmp_path}\n")
 
 
 def test_words_that_are_no_yes_apply_nothing(tmp_path: Path) -> None:

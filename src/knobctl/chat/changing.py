@@ -20,13 +20,14 @@ from knobctl.persist import (
     require_complete,
     require_lasting,
 )
+from knobctl.report.wording import apply_line
 from knobctl.store import SessionRecord
 from knobctl.target import Target
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
 from knobctl.target.standing import was_cut_off
 
-NOT_APPLIED = "Nothing was applied; later: knobctl apply {}"
+NOT_APPLIED = "Nothing was applied; later: {}"
 
 
 def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
@@ -41,7 +42,7 @@ def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
     dialogue.say("\n".join(describe_preview(preview)))
     require_lasting(preview)
     if not dialogue.confirm("Make this permanent?"):
-        dialogue.say(NOT_APPLIED.format(record.id))
+        dialogue.say(NOT_APPLIED.format(apply_line(record.id, local.workdir)))
         return
     with dialogue.uninterrupted():
         applied = carry_out(preview, local)
