@@ -52,7 +52,7 @@ def test_without_a_yes_nothing_is_applied(tmp_path: Path, said: str) -> None:
     changing.apply(session(), machine(tmp_path), talk)
     assert swappiness(tmp_path) == "60"
     assert not drop_in(tmp_path).exists()
-    assert terminal.transcript.endswith(f"Nothing was applied; later: knobctl apply {SESSION}\n")
+    assert terminal.transcript.endswith(f"Nothing was applied; later: knobctl apply {SESSION} --workdir {tmp_path}\n")
 
 
 def test_words_that_are_no_yes_apply_nothing(tmp_path: Path) -> None:
@@ -121,6 +121,15 @@ def test_rollback_shows_asks_and_undoes(tmp_path: Path) -> None:
     assert f"Undo what session {SESSION} applied on" in terminal.transcript
     assert terminal.transcript.endswith("every knob is back\n")
     assert terminal.held == 1
+
+
+def test_rollback_says_where_an_edited_file_is_kept(tmp_path: Path) -> None:
+    target = machine(tmp_path)
+    changing.apply(session(), target, at("yes")[0])
+    drop_in(tmp_path).write_text("# mine\n")
+    talk, terminal = at("yes")
+    changing.rollback(target, talk)
+    assert f"  what was edited since is kept as {drop_in(tmp_path)}.saved; nothing reads" in terminal.transcript
 
 
 def test_nothing_to_roll_back(tmp_path: Path) -> None:

@@ -508,7 +508,7 @@ def test_what_was_proven_before_can_be_applied_in_words(talk: Talk, store: Store
     assert terminal.questions == [
         "Make this permanent? [y/N] ", "Make this permanent? [y/N] ", "Put back what it replaced? [y/N] "
     ]  # fmt: skip
-    assert f"Nothing was applied; later: knobctl apply {key}" in terminal.transcript
+    assert f"Nothing was applied; later: knobctl apply {key} --workdir {target.workdir}" in terminal.transcript
     assert "vm.swappiness = 10  holds" in terminal.transcript
     assert "every knob is back" in terminal.transcript
     assert swappiness(tmp_path / "machine") == "60"

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from knobctl.agent.places import Places
+from knobctl.commands.edge import guarded
+from knobctl.commands.manage import end
 from knobctl.events import SessionEnded, StrategistStep, Trial, TrialDone
 from knobctl.measure import Verdict
 from knobctl.permanent.tuned import Tuned
 from knobctl.store import Result
+from knobctl.target.base import KnobRestore
 from knobctl.target.simulated import FACTS
 from tests.commands.conftest import CommandLine
 from tests.commands.plans import plan
@@ -251,6 +258,28 @@ def test_restore_with_nothing_left(knobctl: CommandLine) -> None:
     assert done.code == 0
     assert done.document == {"success": True, "restored": [], "record": None}
     assert done.err == "nothing to restore: no run was cut off\n"
+
+
+@pytest.mark.parametrize("outcome", ["held", "drifted", "absent", "failed"])
+def test_what_became_of_the_knobs_is_one_document_with_the_truth(outcome: str) -> None:
+    knobs = (KnobRestore("/proc/sys/vm/swappiness", outcome, "60", "10"),)
+
+    @click.command()
+    @guarded
+    def command() -> int:
+        return end(knobs, {"knobs": [asdict(knob) for knob in knobs]}, as_json=True)
+
+    done = CliRunner().invoke(command)
+    answer = json.loads(done.stdout)
+    assert answer.pop("knobs") == [asdict(knobs[0])]
+    if outcome != "failed":
+        assert (done.exit_code, answer) == (0, {"success": True})
+        return
+    assert done.exit_code == 5
+    assert answer == {
+        "success": False, "error": "1 kernel setting(s) could not be put back",
+        "hint": "Paste as root: sysctl -w vm.swappiness=60", "exit_code": 5,
+    }  # fmt: skip
 
 
 def test_status_changes_nothing_and_is_one_document(knobctl: CommandLine) -> None:

@@ -11,14 +11,18 @@ import pytest
 from knobctl.agent.places import Places
 from knobctl.agent.protocol import RESTORE_INCOMPLETE, AgentError
 from knobctl.knobs import Value
+from knobctl.knobs.files import catalogue as shipped
 from knobctl.permanent.apply import apply, rollback
 from knobctl.permanent.dropin import SYSCTL_FILE, TMPFILES_FILE
+from knobctl.permanent.ways import moved_by
 from tests.agent.fake_kernel import Crash, FileKernel
 
 DATE = "2026-01-02 03:04 UTC"
+QUEUE = "/sys/block/vda/queue/"
 NAMES = {
     "swappiness": "vm.swappiness", "dirty_ratio": "vm.dirty_ratio", "thp": "thp.enabled",
     "wmem": "net.ipv4.tcp_wmem[max]", "read_ahead": "block.read_ahead_kb", "min_free": "vm.min_free_kbytes",
+    "dirty_bytes": "vm.dirty_bytes",
 }  # fmt: skip
 
 
@@ -85,6 +89,58 @@ def test_applies_stack_and_each_rollback_undoes_the_last(kernel: FileKernel, pla
     assert kernel.read("/proc/sys/vm/swappiness") == "60"
     with pytest.raises(AgentError, match="nothing is applied"):
         rollback(kernel, places)
+
+
+def test_what_moves_another_setting_is_written_before_it(kernel: FileKernel, places: Places) -> None:
+    disk = DiskKernel(kernel)
+    values = {"block.nr_requests": 1024, "block.read_ahead_kb": 512, "block.scheduler": "mq-deadline"}
+    apply(disk, places, {disk.catalogue[name]: value for name, value in values.items()}, "first", DATE)
+    assert disk.read(QUEUE + "nr_requests") == "1024"
+    written = settings(tmpfiles(places))
+    assert sorted(written) == [
+        f"w {QUEUE}nr_requests - - - - 1024",
+        f"w {QUEUE}read_ahead_kb - - - - 512",
+        f"w {QUEUE}scheduler - - - - mq-deadline",
+    ]
+    rollback(disk, places)
+    assert (disk.read(QUEUE + "nr_requests"), disk.read(QUEUE + "scheduler")) == ("64", "[none] mq-deadline")
+    for line in written:  # what a boot does
+        disk.write(line.split()[1], line.split()[-1])
+    assert disk.read(QUEUE + "nr_requests") == "1024"
+
+
+def test_a_mover_of_a_later_apply_is_written_before_what_an_earlier_one_set(kernel: FileKernel, places: Places) -> None:
+    disk = DiskKernel(kernel)
+    for name, value in (("block.nr_requests", 128), ("block.scheduler", "mq-deadline")):
+        apply(disk, places, {disk.catalogue[name]: value}, name, DATE)
+    assert [line.split()[1] for line in settings(tmpfiles(places))] == [QUEUE + "scheduler", QUEUE + "nr_requests"]
+
+
+def test_of_a_twin_only_the_face_that_was_chosen_last_is_written(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, dirty_ratio=30)
+    do(kernel, places, "second", dirty_bytes=1 << 20)
+    assert settings(sysctl(places)) == ["vm.dirty_bytes = 1048576"]
+    do(kernel, places, "third", dirty_ratio=15, swappiness=10)
+    assert settings(sysctl(places)) == ["vm.dirty_ratio = 15", "vm.swappiness = 10"]
+    assert kernel.read("/proc/sys/vm/dirty_bytes") == "0"
+    rollback(kernel, places)
+    assert settings(sysctl(places)) == ["vm.dirty_bytes = 1048576"]
+
+
+def test_nothing_that_moves_another_knob_is_moved_itself() -> None:
+    knobs = list(shipped())
+    moved = moved_by(knobs)
+    assert [knob.name for knob in knobs if knob.affects and knob.name in moved] == [], "one level of order is enough"
+
+
+def test_a_record_of_a_knob_that_is_not_in_the_catalogue_any_more_still_counts(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10)
+    applied = Path(places.applied)
+    applied.write_text(applied.read_text().replace("/proc/sys/vm/swappiness", "/proc/sys/vm/of_old"))
+    do(kernel, places, "second", dirty_ratio=30)
+    assert settings(sysctl(places)) == ["vm.of_old = 10", "vm.dirty_ratio = 30"]
 
 
 def test_a_value_that_the_administrator_changed_since_is_left_alone(kernel: FileKernel, places: Places) -> None:
@@ -201,6 +257,168 @@ def test_a_file_that_cannot_be_put_back_keeps_the_rollback_possible(
     assert sysctl(places).read_text() == "# mine\n"
 
 
+def stuck(places: Places) -> Path:
+    """The folder of the drop-in, with a file in its place."""
+    folder = sysctl(places).parent
+    sysctl(places).unlink()
+    folder.rmdir()
+    folder.write_text("a file where the folder should be")
+    return folder
+
+
+def own_drop_in(places: Places) -> None:
+    sysctl(places).parent.mkdir(parents=True)
+    sysctl(places).write_text("# mine\n")
+
+
+def test_a_repeated_rollback_leaves_alone_what_was_changed_before_the_first(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10, dirty_ratio=40, thp="always")
+    kernel.write("/proc/sys/vm/swappiness", "30")
+    kernel.write("/proc/sys/vm/dirty_bytes", "1048576")
+    folder = stuck(places)
+    with pytest.raises(AgentError, match="cannot write"):
+        rollback(kernel, places)
+    folder.unlink()
+    outcomes = {entry["path"]: entry["outcome"] for entry in rollback(kernel, places)["knobs"]}
+    assert kernel.read("/proc/sys/vm/swappiness") == "30"
+    assert (kernel.read("/proc/sys/vm/dirty_bytes"), kernel.read("/proc/sys/vm/dirty_ratio")) == ("1048576", "0")
+    assert outcomes["/proc/sys/vm/swappiness"] == outcomes["/proc/sys/vm/dirty_bytes"] == "drifted"
+    assert outcomes["/sys/kernel/mm/transparent_hugepage/enabled"] == "held"
+    assert not Path(places.applied).exists()
+
+
+@pytest.mark.parametrize("now", ["30", "10"])
+def test_a_repeated_rollback_leaves_alone_what_was_changed_after_the_first(
+    kernel: FileKernel, places: Places, now: str
+) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10)
+    folder = stuck(places)
+    with pytest.raises(AgentError, match="cannot write"):
+        rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    kernel.write("/proc/sys/vm/swappiness", now)
+    folder.unlink()
+    assert [entry["outcome"] for entry in rollback(kernel, places)["knobs"]] == ["drifted"]
+    assert kernel.read("/proc/sys/vm/swappiness") == now, "the first one had put it back already"
+
+
+def test_a_rollback_after_one_that_was_killed_leaves_alone_what_was_changed_before(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10, thp="always", dirty_ratio=40)
+    kernel.write("/proc/sys/vm/dirty_bytes", "1048576")
+    kernel.crash_in, kernel.crash_late = 0, True
+    with pytest.raises(Crash):
+        rollback(kernel, places)
+    kernel.revive()
+    rollback(kernel, places)
+    assert (kernel.read("/proc/sys/vm/dirty_bytes"), kernel.read("/proc/sys/vm/dirty_ratio")) == ("1048576", "0")
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+    assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+
+
+def test_a_rollback_of_a_failed_apply_leaves_alone_what_was_changed_since(kernel: FileKernel, places: Places) -> None:
+    kernel.refuse["/proc/sys/vm/min_free_kbytes"] = OSError(errno.EIO, "Input/output error")
+    knobs = {kernel.catalogue[name]: value for name, value in
+             {"vm.dirty_ratio": 40, "vm.swappiness": 10, "vm.min_free_kbytes": 70000}.items()}  # fmt: skip
+    with pytest.raises(AgentError, match="and not everything is back"):
+        apply(Stubborn(kernel), places, knobs, "first", DATE)
+    kernel.refuse.clear()
+    kernel.write("/proc/sys/vm/dirty_ratio", "33")
+    rollback(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "60", "that one was not back"
+    assert kernel.read("/proc/sys/vm/dirty_ratio") == "33", "this one was"
+
+
+EDITED = b"# M\xfcller's\nvm.swappiness = 10\nkernel.panic = 7\n"
+
+
+def test_an_edited_drop_in_is_kept_under_a_name_that_nothing_reads(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    do(kernel, places, swappiness=10)
+    sysctl(places).write_bytes(EDITED)
+    sysctl(places).chmod(0o600)
+    kept = Path(f"{sysctl(places)}.saved")
+    assert rollback(kernel, places)["kept"] == [str(kept)]
+    assert sysctl(places).read_text() == "# mine\n"
+    assert (kept.read_bytes(), kept.stat().st_mode & 0o777) == (EDITED, 0o600)
+
+
+def test_a_file_that_was_kept_is_never_written_over(kernel: FileKernel, places: Places) -> None:
+    for number in range(1, 4):
+        do(kernel, places, swappiness=10, thp="always")
+        tmpfiles(places).write_text(f"# {number}\n")
+        rollback(kernel, places)
+        assert not tmpfiles(places).exists()
+    folder = tmpfiles(places).parent
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        "knobctl.conf.saved": "# 1\n", "knobctl.conf.saved.2": "# 2\n", "knobctl.conf.saved.3": "# 3\n",
+    }  # fmt: skip
+
+
+def test_a_file_that_was_made_since_is_kept_too_and_one_that_was_deleted_is_not_missed(
+    kernel: FileKernel, places: Places
+) -> None:
+    do(kernel, places, swappiness=10)
+    tmpfiles(places).parent.mkdir(parents=True)
+    tmpfiles(places).write_text("# new\n")
+    sysctl(places).unlink()
+    assert rollback(kernel, places)["kept"] == [f"{tmpfiles(places)}.saved"]
+    assert not sysctl(places).exists() and not sysctl(places).parent.exists()
+
+
+def test_nothing_is_kept_that_nobody_edited(kernel: FileKernel, places: Places) -> None:
+    own_drop_in(places)
+    sysctl(places).write_bytes(b"# mine\r\n")
+    do(kernel, places, swappiness=10)
+    do(kernel, places, "second", swappiness=20, thp="always")
+    assert [rollback(kernel, places)["kept"] for _ in range(2)] == [[], []]
+    assert sysctl(places).read_bytes() == b"# mine\r\n"
+
+
+def test_a_repeated_rollback_keeps_an_edited_file_once(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10, thp="always")
+    sysctl(places).write_bytes(EDITED)
+    tmpfiles(places).unlink()
+    tmpfiles(places).mkdir()  # stuck
+    with pytest.raises(AgentError) as error:
+        rollback(kernel, places)
+    assert error.value.message.endswith(f"; what was edited since is kept as {sysctl(places)}.saved")
+    sysctl(places).write_bytes(EDITED + b"# more\n")
+    tmpfiles(places).rmdir()
+    assert rollback(kernel, places)["kept"] == [f"{sysctl(places)}.saved.2"]
+    assert sorted(path.name for path in sysctl(places).parent.iterdir()) == [
+        "90-knobctl.conf.saved", "90-knobctl.conf.saved.2",
+    ]  # fmt: skip
+
+
+def test_an_edited_file_that_cannot_be_kept_is_not_lost(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10)
+    sysctl(places).write_bytes(EDITED)
+    document = json.loads(Path(places.applied).read_text())
+    long = sysctl(places).with_name("9" * 250)  # no room in its name for another ending
+    sysctl(places).rename(long)
+    document["stack"][0]["files"][0]["path"] = str(long)
+    Path(places.applied).write_text(json.dumps(document))
+    with pytest.raises(AgentError, match="File name too long") as error:
+        rollback(kernel, places)
+    assert error.value.code == RESTORE_INCOMPLETE
+    assert long.read_bytes() == EDITED
+
+
+def test_a_record_from_before_files_were_compared_is_undone_as_it_was_then(kernel: FileKernel, places: Places) -> None:
+    do(kernel, places, swappiness=10)
+    document = json.loads(Path(places.applied).read_text())
+    for file in document["stack"][0]["files"]:
+        del file["written"]
+    Path(places.applied).write_text(json.dumps(document))
+    sysctl(places).write_bytes(EDITED)
+    assert rollback(kernel, places)["kept"] == []
+    assert not sysctl(places).parent.exists()
+
+
 def test_a_record_from_before_there_were_two_ways_can_be_undone(kernel: FileKernel, places: Places) -> None:
     do(kernel, places, swappiness=10)
     applied = json.loads(Path(places.applied).read_text())
@@ -219,6 +437,21 @@ def test_an_unknown_way_is_refused(kernel: FileKernel, places: Places) -> None:
         apply(kernel, places, {kernel.catalogue["vm.swappiness"]: 10}, "first", DATE, "grub")
     assert error.value.hint == "The ways are sysctl.d and tuned."
     assert kernel.log == []
+
+
+class DiskKernel(FileKernel):
+    """The shipped catalogue, and a disk whose queue begins anew with each choice of a scheduler."""
+
+    def __init__(self, kernel: FileKernel) -> None:
+        super().__init__(shipped(), kernel.root)
+        Path(self.real(QUEUE + "scheduler")).write_text("[none] mq-deadline\n")
+        Path(self.real(QUEUE + "nr_requests")).write_text("64\n")
+
+    def store(self, path: str, text: str) -> None:
+        if path.endswith("queue/scheduler"):
+            super().store(QUEUE + "nr_requests", "64")
+            text = "[none] mq-deadline" if text == "none" else "none [mq-deadline]"
+        super().store(path, text)
 
 
 class Stubborn(FileKernel):

@@ -132,6 +132,35 @@ def test_nothing_is_made_permanent_during_a_run(root: Path) -> None:
     assert swappiness(root) == "60"
 
 
+def test_the_lock_is_held_until_the_program_ends(root: Path) -> None:
+    archive = pack.install(pack.PERMANENT, root.parent)
+    handle = Places(str(root)).prepare()
+    program = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(archive), "--root", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        with program:
+            assert program.stdin is not None and program.stdout is not None
+            for request, taken in (({"id": 1, "op": "ping"}, False), (wanted(id=2), True)):
+                program.stdin.write(json.dumps(request) + "\n")
+                program.stdin.flush()
+                assert json.loads(program.stdout.readline())["ok"]
+                assert is_taken(handle) is taken
+        assert not is_taken(handle)
+    finally:
+        os.close(handle)
+
+
+def is_taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return False
+
+
 def test_a_folder_that_cannot_be_used_ends_it_with_77(root: Path) -> None:
     (root / "var").write_text("a file where a folder should be")
     code, answers, words = start(root, wanted())

@@ -191,6 +191,35 @@ def test_a_value_that_the_administrator_changed_since_is_left_alone(
     assert kernel.read("/proc/sys/vm/dirty_ratio") == "40"
 
 
+def test_a_repeated_rollback_leaves_alone_what_was_changed_before_the_first(
+    kernel: FileKernel, places: Places, tuned: TunedMachine
+) -> None:
+    tuned.write("etc/tuned/knobctl/tuned.conf", "# mine\n")
+    do(kernel, places, swappiness=10, dirty_ratio=60)
+    tuned.write(SWAPPINESS, "5\n")
+    folder = tuned.root / "etc/tuned/knobctl"
+    (folder / "tuned.conf").unlink()
+    folder.rmdir()
+    folder.write_text("a file where the folder should be")
+    with pytest.raises(AgentError, match="cannot write"):
+        undo(kernel, places)
+    folder.unlink()
+    undo(kernel, places)
+    assert kernel.read("/proc/sys/vm/swappiness") == "5"
+    assert kernel.read("/proc/sys/vm/dirty_ratio") == "40"
+    assert tuned.profile == "# mine\n"
+
+
+def test_an_edited_profile_is_kept_beside_itself(kernel: FileKernel, places: Places, tuned: TunedMachine) -> None:
+    do(kernel, places, swappiness=10)
+    edited = tuned.profile + "vm.vfs_cache_pressure=50\n"
+    tuned.write("etc/tuned/knobctl/tuned.conf", edited)
+    assert undo(kernel, places)["kept"] == [f"{tuned.root}/etc/tuned/knobctl/tuned.conf.saved"]
+    assert tuned.profile == ""
+    assert tuned.text("etc/tuned/knobctl/tuned.conf.saved") == edited
+    assert tuned.active == ("base", "manual")
+
+
 def test_a_profile_that_the_administrator_chose_since_stays(
     kernel: FileKernel, places: Places, tuned: TunedMachine
 ) -> None:

@@ -15,6 +15,7 @@ from knobctl.persist import (
     carry_out,
     carry_out_rollback,
     describe_restore,
+    describe_rollback,
     knob_restores,
     plan_apply,
     plan_rollback,
@@ -69,6 +70,17 @@ def test_a_value_that_somebody_changed_since_is_left_alone(target: LocalTarget, 
     undone = carry_out_rollback(target)
     assert [(knob.outcome, knob.now) for knob in undone.knobs] == [("drifted", "33")]
     assert swappiness(root) == "33"
+
+
+def test_an_edited_drop_in_is_kept_and_named(target: LocalTarget, root: Path) -> None:
+    done = carry_out(plan_apply(session(), target), target)
+    Path(done.files[0]).write_text("# mine\n")
+    undone = carry_out_rollback(target)
+    assert undone.kept == (f"{done.files[0]}.saved",)
+    assert describe_rollback(undone) == [
+        "/proc/sys/vm/swappiness is 60",
+        f"what was edited since is kept as {done.files[0]}.saved; nothing reads that at boot",
+    ]
 
 
 def test_a_value_that_the_agent_refuses_changes_nothing(target: LocalTarget, root: Path) -> None:

@@ -23,6 +23,12 @@ from knobctl.target.local import LocalTarget
 from tests.permanent.tuned_machine import TunedMachine
 from tests.persist.machine import SESSION, machine, session
 
+MEMORY = {
+    "proc/sys/vm/dirty_ratio": "20\n", "proc/sys/vm/dirty_bytes": "0\n", "proc/sys/vm/min_free_kbytes": "67584\n",
+    "sys/kernel/mm/transparent_hugepage/enabled": "madvise\n",
+    "sys/kernel/mm/transparent_hugepage/defrag": "madvise\n",
+}  # fmt: skip
+
 
 @pytest.fixture
 def target(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalTarget:
@@ -114,6 +120,27 @@ def test_a_preview_by_way_of_tuned(target: LocalTarget, root: Path) -> None:
     carry_out(preview, target)
     for change in preview.files:
         assert (root / change.path[1:]).read_text() == change.after, "what was shown is what was written"
+
+
+@pytest.mark.parametrize("via", ["sysctl.d", "tuned"])
+@pytest.mark.parametrize("order", [("thp.defrag", "thp.enabled"), ("thp.enabled", "thp.defrag")])
+def test_what_was_shown_is_what_is_written_line_by_line(
+    target: LocalTarget, root: Path, via: str, order: tuple[str, ...]
+) -> None:
+    if via == "tuned":
+        TunedMachine(root)
+    for name, text in MEMORY.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    values: dict[str, Any] = {"vm.min_free_kbytes": 70000, **dict.fromkeys(order, "never"), "vm.dirty_ratio": 30}
+    carry_out(plan_apply(session({"vm.dirty_bytes": 1 << 26, "vm.swappiness": 5}), target), target)
+    preview = plan_apply(session(values), target)
+    (root / "proc/sys/vm/dirty_bytes").write_text("0\n")  # the kernel would
+    carry_out(preview, target)
+    assert preview.files
+    for change in preview.files:
+        assert (root / change.path[1:]).read_text() == change.after
+    assert "dirty_bytes" not in preview.files[0].after
 
 
 @pytest.mark.parametrize(

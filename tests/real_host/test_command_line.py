@@ -10,10 +10,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from knobctl.agent.places import Places
@@ -115,6 +116,81 @@ def test_an_improvement_is_found_proven_applied_and_rolled_back() -> None:
     assert SWAPPINESS.read_text() == before
     assert not Path(SYSCTL_FILE).exists()
     assert knobctl("rollback", "--yes").returncode == 2
+
+
+IMPOSSIBLE = {"path": "/proc/sys/vm/swappiness", "text": "100000", "active": True}
+
+
+def test_a_rollback_that_cannot_put_a_knob_back_is_one_document() -> None:
+    applied = Path(Places().applied)
+    assert not applied.exists()
+    entry = {"session": "s", "date": "d", "values": {"vm.swappiness": 60}, "own": [IMPOSSIBLE["path"]],
+             "found": [IMPOSSIBLE], "settings": {IMPOSSIBLE["path"]: "60"}, "files": []}  # fmt: skip
+    applied.write_text(json.dumps({"stack": [entry]}))
+    try:
+        done = knobctl("rollback", "--yes", "--json")
+    finally:
+        applied.unlink(missing_ok=True)
+    answer = document(done)
+    assert done.returncode == answer["exit_code"] == 5
+    assert answer["success"] is False
+    assert answer["error"] == "1 kernel setting(s) could not be put back"
+    assert answer["hint"] == "Paste as root: sysctl -w vm.swappiness=100000"
+    assert [(knob["outcome"], knob["now"]) for knob in answer["knobs"]] == [("failed", "60")]
+    assert (answer["session_id"], answer["kept"]) == ("s", [])
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Callable[..., pexpect.spawn[str]]]:
+    """knobctl at a terminal, which can ask."""
+    started = []
+
+    def begin(*words: str) -> pexpect.spawn[str]:
+        environment = {**os.environ, "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+        started.append(
+            pexpect.spawn(sys.executable, ["-m", "knobctl.main", *words, "--workdir", str(tmp_path)], encoding="utf-8",
+                          timeout=90, env=environment, dimensions=(50, 400))
+        )  # fmt: skip
+        return started[-1]
+
+    yield begin
+    for child in started:
+        child.close(force=True)
+
+
+def test_what_is_offered_goes_to_the_work_folder_that_was_measured(
+    asked: Callable[..., pexpect.spawn[str]], tmp_path: Path
+) -> None:
+    before = SWAPPINESS.read_text()
+    child = asked("tune", "try it", "--command", GOOD, *PATTERN, *QUICK, "-q")
+    child.expect_exact("Try these knobs on this machine? [y/N]:")
+    child.sendline("y")
+    child.expect(r"To make it permanent: knobctl apply (\S+) --workdir (\S+)")
+    session, folder = child.match.groups()
+    assert folder == str(tmp_path)
+    child.expect_exact("Make this permanent? [y/N]:")
+    child.sendline("n")
+    child.expect_exact(f"nothing was applied; later: knobctl apply {session} --workdir {tmp_path}")
+    child.expect(pexpect.EOF)
+    assert SWAPPINESS.read_text() == before
+    again = asked("verify", session, "--json")
+    again.expect_exact("Measure its candidate again? [y/N]:")
+    again.sendline("y")
+    again.expect(pexpect.EOF)
+    assert "Make this permanent?" not in again.before, "a question has no place beside a document"
+    try:
+        child = asked("verify", session, "-q")
+        child.expect_exact("Measure its candidate again? [y/N]:")
+        child.sendline("y")
+        child.expect_exact("Make this permanent? [y/N]:")
+        child.sendline("y")
+        child.expect_exact(f"wrote {SYSCTL_FILE}")
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+    finally:
+        assert knobctl("rollback", "--yes").returncode == 0
+    assert SWAPPINESS.read_text() == before
 
 
 def test_a_plan_file_runs_and_its_session_can_be_verified_again(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from knobctl.measure import Verdict
 from knobctl.report.summary import next_step, summarize
+from knobctl.report.wording import apply_line, apply_words
 from knobctl.store import Result
 
 Make = Callable[..., Result]
@@ -108,3 +109,17 @@ def test_foreign_text_cannot_draw_on_the_terminal(result: Make) -> None:
     text = summarize(result(notes=("\x1b[2Jgone\nIMPROVED: +900 %",), metric="tps\x07\r"))
     assert "\x1b" not in text and "\x07" not in text and "\r" not in text
     assert "\nIMPROVED: +900" not in text
+
+
+@pytest.mark.parametrize(
+    ("workdir", "more"),
+    [("", ""), ("/var/tmp", ""), ("/mnt/disk 2", " --workdir '/mnt/disk 2'"), ("/a\x1b[31m", " --workdir '/a'")],
+)
+def test_the_command_to_apply_names_the_work_folder_of_the_session(result: Make, workdir: str, more: str) -> None:
+    improved = result()
+    line = f"knobctl apply {improved.session_id}{more}"
+    assert next_step(improved, workdir) == f"To make it permanent: {line}"
+    assert summarize(improved, workdir).endswith(f"\nTo make it permanent: {line}")
+    assert apply_line(improved.session_id, workdir) == line
+    if workdir == "/mnt/disk 2":
+        assert apply_words("SESSION", workdir) == ["apply", "SESSION", "--workdir", workdir], "no shell reads these"

@@ -13,19 +13,21 @@ from knobctl.persist import (
     carry_out_rollback,
     describe_preview,
     describe_restore,
+    describe_rollback,
     knob_restores,
     plan_apply,
     plan_rollback,
     require_complete,
     require_lasting,
 )
+from knobctl.report.wording import apply_line
 from knobctl.store import SessionRecord
 from knobctl.target import Target
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
 from knobctl.target.standing import was_cut_off
 
-NOT_APPLIED = "Nothing was applied; later: knobctl apply {}"
+NOT_APPLIED = "Nothing was applied; later: {}"
 
 
 def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
@@ -40,7 +42,7 @@ def apply(record: SessionRecord, target: Target, dialogue: Dialogue) -> None:
     dialogue.say("\n".join(describe_preview(preview)))
     require_lasting(preview)
     if not dialogue.confirm("Make this permanent?"):
-        dialogue.say(NOT_APPLIED.format(record.id))
+        dialogue.say(NOT_APPLIED.format(apply_line(record.id, local.workdir)))
         return
     with dialogue.uninterrupted():
         applied = carry_out(preview, local)
@@ -64,7 +66,7 @@ def rollback(target: Target, dialogue: Dialogue) -> None:
         return
     with dialogue.uninterrupted():
         undone = carry_out_rollback(local)
-    _say_restored(undone.knobs, dialogue)
+    _say_restored(describe_rollback(undone), undone.knobs, dialogue)
 
 
 def restore(target: Target, dialogue: Dialogue) -> None:
@@ -87,7 +89,8 @@ def restore(target: Target, dialogue: Dialogue) -> None:
         record = local.recover()
     if record is not None and record["rebooted"]:
         dialogue.say("the machine was rebooted since, which put every knob back")
-    _say_restored(knob_restores(record["knobs"]) if record else (), dialogue)
+    knobs = knob_restores(record["knobs"]) if record else ()
+    _say_restored(describe_restore(knobs), knobs, dialogue)
 
 
 def _this_machine(target: Target) -> LocalTarget:
@@ -99,8 +102,7 @@ def _this_machine(target: Target) -> LocalTarget:
     return target
 
 
-def _say_restored(knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:
-    lines = describe_restore(knobs)
+def _say_restored(lines: Sequence[str], knobs: Sequence[KnobRestore], dialogue: Dialogue) -> None:
     if lines:
         dialogue.say("\n".join(f"  {line}" for line in lines))
     require_complete(knobs)

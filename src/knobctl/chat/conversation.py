@@ -71,6 +71,7 @@ class Conversation:
         required: bool = False,
     ) -> None:
         self._target = target
+        self._workdir = target.workdir if isinstance(target, LocalTarget) else ""
         self._store = store
         self._model = model
         self._required = required
@@ -194,12 +195,12 @@ class Conversation:
     def _present(self, result: Result, request: str) -> None:
         """The built-in summary; with a model its verdict at once, and what the model makes of the record below it."""
         if self._model is None:
-            self._dialogue.say(f"\n{summarize(result)}\n")
+            self._dialogue.say(f"\n{summarize(result, self._workdir)}\n")
             return
-        verdict = "\n".join([*verdict_lines(result), next_step(result)])
+        verdict = "\n".join([*verdict_lines(result), next_step(result, self._workdir)])
         self._dialogue.say(f"\n{verdict}\n")
         with self._dialogue.showing() as tell:
-            said = present(result, self._model, tell, request=request)
+            said = present(result, self._model, tell, request=request, workdir=self._workdir)
         self._dialogue.say(f"{said.removeprefix(verdict).strip()}\n\n{WHOLE}\n")
 
     def _explain(self, question: str, plan: SafePlan | None) -> None:
@@ -233,7 +234,7 @@ class Conversation:
             )
             return
         self._result = record.result
-        self._dialogue.say(summarize(record.result))
+        self._dialogue.say(summarize(record.result, self._workdir))
 
     def _say_knobs(self, name: str) -> None:
         catalogue, quantities = self._target.catalogue, self._target.facts().quantities

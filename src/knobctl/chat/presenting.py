@@ -63,7 +63,9 @@ class Said:
     why: str = ""
 
 
-def present(result: Result, model: LanguageModel | None, tell: EventSink, *, request: str = "") -> str:
+def present(
+    result: Result, model: LanguageModel | None, tell: EventSink, *, request: str = "", workdir: str = ""
+) -> str:
     """What somebody should read at the end of a run, without a trailing newline.
 
     It begins with code's own verdict and next step, or, when the model's words cannot be shown, with the reason and the
@@ -74,8 +76,9 @@ def present(result: Result, model: LanguageModel | None, tell: EventSink, *, req
         model: Presents it; None for the built-in summary.
         tell: Hears every step, refusals too.
         request: What was asked for, so that the model answers in its language. Untrusted.
+        workdir: Where its work folder was; empty when that is not known.
     """
-    summary = summarize(result)
+    summary = summarize(result, workdir)
     if model is None or not result.restored:
         return summary
 
@@ -94,7 +97,7 @@ def present(result: Result, model: LanguageModel | None, tell: EventSink, *, req
         return f"{said.why}, so here is the built-in summary.\n{summary}"
     label = f"{SIMULATED} " if result.simulated else ""
     title = f"{label}In the model's words, with every figure checked against the record:"
-    return "\n".join([*verdict_lines(result), next_step(result), "", title, indented(said.words)])
+    return "\n".join([*verdict_lines(result), next_step(result, workdir), "", title, indented(said.words)])
 
 
 def say_checked(

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -79,16 +79,16 @@ def guarded(command: Callable[..., int | None]) -> Callable[..., None]:
         try:
             code = command(*args, **kwargs) or 0
         except (KnobctlError, Interrupted) as error:
-            _fail(error, as_json)
+            fail(error, as_json)
         except (KeyboardInterrupt, click.Abort):
-            _fail(Interrupted("interrupted"), as_json)
+            fail(Interrupted("interrupted"), as_json)
         except BrokenPipeError:
             os._exit(1)
         except Exception as error:
             if isinstance(error, click.ClickException):
                 raise
             traceback.print_exc()
-            _fail(KnobctlError(f"unexpected {type(error).__name__}: {error}", BUGS), as_json)
+            fail(KnobctlError(f"unexpected {type(error).__name__}: {error}", BUGS), as_json)
         sys.exit(code)
 
     return wrapper
@@ -111,7 +111,14 @@ def _catch_signals() -> None:
         signal.signal(number, stop)
 
 
-def _fail(error: KnobctlError | Interrupted, as_json: bool) -> NoReturn:
+def fail(error: KnobctlError | Interrupted, as_json: bool, known: Mapping[str, Any] | None = None) -> NoReturn:
+    """Ends the command with an error: its line for people, its one document for programs, its exit code.
+
+    Args:
+        error: What went wrong.
+        as_json: Programs want a document.
+        known: What else the document says.
+    """
     message = " ".join(clean(error.message).split()) if "\n" not in error.message else clean(error.message)
     gone = False
     try:
@@ -121,7 +128,8 @@ def _fail(error: KnobctlError | Interrupted, as_json: bool) -> NoReturn:
     except OSError:  # the terminal went away, which is why SIGHUP came
         gone = True
     if as_json:
-        put({"success": False, "error": message, "hint": clean(error.hint), "exit_code": error.exit_code})
+        put({"success": False, "error": message, "hint": clean(error.hint), "exit_code": error.exit_code,
+             **(known or {})})  # fmt: skip
     if gone:
         sys.stdout.flush()
         os._exit(error.exit_code)  # what standard error still holds can go nowhere, and the exit code is not to tell

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ import click
 
 from knobctl.agent.places import Places
 from knobctl.commands import options
-from knobctl.commands.edge import answer, confirm, guarded, put, say
-from knobctl.errors import KnobctlError, NotPermitted, UsageError
+from knobctl.commands.edge import answer, confirm, fail, guarded, put, say
+from knobctl.errors import KnobctlError, NotPermitted, RestoreIncomplete, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import (
     AUTO,
@@ -21,6 +21,7 @@ from knobctl.persist import (
     carry_out_rollback,
     describe_preview,
     describe_restore,
+    describe_rollback,
     knob_restores,
     plan_apply,
     plan_rollback,
@@ -98,11 +99,9 @@ def rollback_command(yes: bool, as_json: bool) -> int:
         say(f"  {name} = {value}")
     confirm("Put back what it replaced?", yes=yes)
     undone = carry_out_rollback(target)
-    _show_restore(undone.knobs)
-    if as_json:
-        put({"success": True, "session_id": undone.session, "knobs": [asdict(knob) for knob in undone.knobs]})
-    require_complete(undone.knobs)
-    return 0
+    _show(describe_rollback(undone))
+    knobs = [asdict(knob) for knob in undone.knobs]
+    return end(undone.knobs, {"session_id": undone.session, "knobs": knobs, "kept": list(undone.kept)}, as_json)
 
 
 @click.command("restore")
@@ -119,14 +118,10 @@ def restore_command(as_json: bool) -> int:
     knobs = knob_restores(record["knobs"]) if record else ()
     if record is not None and record["rebooted"]:
         say("the machine was rebooted since, which put every knob back")
-    _show_restore(knobs)
+    _show(describe_restore(knobs))
     if record is not None and record["problem"]:
         say(record["problem"])
-    if as_json:
-        put({"success": not record or record["restored"], "restored": [asdict(knob) for knob in knobs],
-             "record": record})  # fmt: skip
-    require_complete(knobs)
-    return 0
+    return end(knobs, {"restored": [asdict(knob) for knob in knobs], "record": record}, as_json)
 
 
 @click.command("status")
@@ -242,7 +237,7 @@ def finish_interrupted_run() -> None:
     try:
         record = LocalTarget().recover("found by the next start of knobctl")
         knobs = knob_restores(record["knobs"]) if record else ()
-        _show_restore(knobs)
+        _show(describe_restore(knobs))
         require_complete(knobs)
     except NotPermitted as error:
         say(f"its knobs are not back: {error.message}\n  hint: sudo knobctl restore")
@@ -250,8 +245,19 @@ def finish_interrupted_run() -> None:
         say(f"its knobs are not back: {error.message}\n  hint: {error.hint}")
 
 
-def _show_restore(knobs: Sequence[KnobRestore]) -> None:
-    for line in describe_restore(knobs):
+def end(knobs: Sequence[KnobRestore], document: Mapping[str, Any], as_json: bool) -> int:
+    """Ends a command that put knobs back: one document, and as a failure when one of them is not back."""
+    try:
+        require_complete(knobs)
+    except RestoreIncomplete as error:
+        fail(error, as_json, document)
+    if as_json:
+        put({"success": True, **document})
+    return 0
+
+
+def _show(lines: Sequence[str]) -> None:
+    for line in lines:
         say(f"  {line}")
 
 

@@ -12,6 +12,7 @@ import click
 
 from knobctl.errors import UsageError
 from knobctl.target import Target
+from knobctl.target.base import WORKDIR
 
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _SPAN = re.compile(rf"(?:{_NUMBER}h)? ?(?:{_NUMBER}m(?:in)?)? ?(?:{_NUMBER}s)?", re.IGNORECASE)
@@ -61,7 +62,7 @@ target = click.option(
     help="local, or simulated[:NAME or module:object].",
 )  # fmt: skip
 workdir = click.option(
-    "--workdir", default="/var/tmp", show_default=True, metavar="DIR",
+    "--workdir", default=WORKDIR, show_default=True, metavar="DIR",
     help="Where work folders are made; its disk is the one that is tuned.",
 )  # fmt: skip
 quiet = click.option("-q", "--quiet", is_flag=True, help="Only the result.")

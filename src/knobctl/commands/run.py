@@ -28,6 +28,7 @@ from knobctl.report.narration import Narrator, level_of
 from knobctl.report.plan_view import describe_plan
 from knobctl.report.summary import summarize
 from knobctl.report.terminal import LineView, terminal_view
+from knobctl.report.wording import apply_line, apply_words
 from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.settings import settings_of as recorded_settings
@@ -405,20 +406,21 @@ def _stop_dry(plan: SafePlan, given: dict[str, Any]) -> int:
 
 
 def _present(result: Result, given: dict[str, Any]) -> int:
-    say(summarize(result))
+    say(summarize(result, given["workdir"]))
     if given["as_json"]:
         put(result.to_dict())
     improved = result.verdict is Verdict.IMPROVED
-    if improved and not result.simulated and interactive() and not given["yes"] and sys.stdout.isatty():
-        _offer(result)
+    asked = not given["yes"] and not given["as_json"] and interactive() and sys.stdout.isatty()
+    if improved and not result.simulated and asked:
+        _offer(result.session_id, given["workdir"])
     return 0 if improved else 3
 
 
-def _offer(result: Result) -> None:
+def _offer(session: str, workdir: str) -> None:
     """Asks whether to make it permanent; only the user's own yes does."""
     if not click.confirm("Make this permanent?", default=False, err=True):
-        say(f"nothing was applied; later: knobctl apply {result.session_id}")
+        say(f"nothing was applied; later: {apply_line(session, workdir)}")
         return
     from knobctl.commands.manage import apply_command
 
-    apply_command.main([result.session_id, "--yes"], standalone_mode=False)
+    apply_command.main([*apply_words(session, workdir)[1:], "--yes"], standalone_mode=False)

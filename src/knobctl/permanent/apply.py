@@ -6,7 +6,7 @@ will be written, and what TuneD was doing. Applies stack: each rollback undoes t
 
 import contextlib
 import os
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from knobctl.agent.journal import FileHistory, History
 from knobctl.agent.kernel import Kernel, explain
@@ -15,8 +15,8 @@ from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, RESTORE_INCOMPLETE, WR
 from knobctl.agent.restore import back, restore
 from knobctl.knobs import Knob, Value, codec
 from knobctl.permanent.tuned import ACTIVE_FILE, MODE_FILE, PROFILE, Tuned
-from knobctl.permanent.undo import Undone, in_words, text_of, undo
-from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, obstacle, stack_of, texts
+from knobctl.permanent.undo import Undone, changed_by_others, digest_of, in_words, text_of, undo
+from knobctl.permanent.ways import SYSCTL_D, TUNED, files_of, moved_by, obstacle, stack_of, texts
 
 UNCHANGED = "Nothing was changed."
 BACK = "its files and the values are as they were, but what it has loaded is not known"
@@ -76,15 +76,18 @@ def apply(
         entry["settings"] = _set(kernel, history, knobs)
         if via == TUNED:
             restore(kernel, history)  # so that what TuneD finds, and gives back when it is told to, is not ours
-        for path, text in texts([*stack, entry], tuned).items():
+        for path, text in texts([*stack, entry], tuned, kernel.catalogue).items():
             write_atomically(tuned.real(path), text)
+        for file in entry["files"]:
+            file["written"] = digest_of(file["path"])
         if via == TUNED:
             tuned.switch([PROFILE])
             entry["settings"] = _read_back(kernel, entry)
         entry["complete"] = True
         _keep(places, [*stack, entry])
     except (OSError, ValueError, AgentError) as error:
-        raise _failed(error, places, stack, undo(kernel, history, {**entry, "complete": False}, tuned)) from None
+        undone = undo(kernel, history, {**entry, "complete": False}, tuned)
+        raise _failed(error, places, stack, entry, undone) from None
     return {**entry, "files": [path for path in written if text_of(path) is not None]}
 
 
@@ -92,8 +95,8 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
     """Undoes the last apply: the live values, the files and the active profile that were there before it.
 
     Returns:
-        ``session``, ``values`` and ``knobs``, a restore report: a value that somebody changed since is left alone, and
-        so is a profile that somebody chose since.
+        ``session``, ``values``, ``knobs``, a restore report: a value that somebody changed since is left alone, and
+        so is a profile that somebody chose since; and ``kept``, under which names files are kept that somebody edited.
 
     Raises:
         AgentError: Nothing is applied; or ``RESTORE_INCOMPLETE``: a file could not be put back, and the rollback can be
@@ -104,23 +107,39 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
     if not stack:
         raise AgentError(BAD_REQUEST, "nothing is applied", "See `knobctl status`.")
     entry = stack.pop()
-    history = History()
-    for found in entry["found"]:
-        seen = entry["settings"].get(found["path"], found["text"])
-        unsure = not entry.get("complete", True)
-        history.files[found["path"]] = FileHistory(found["path"], found["text"], found["active"], seen, unsure)
-    with contextlib.suppress(OSError):  # a full disk must not keep anybody from going back
-        _keep(places, [*stack, {**entry, "complete": False}])  # when this is cut off, the next one finishes it
+    history = _recorded(entry)
+    others = changed_by_others(kernel, history)
+    _keep_unfinished(places, stack, entry, others)  # when this is cut off, the next one finishes it
     undone = undo(kernel, history, entry, tuned)
     if undone.stuck:
-        raise AgentError(RESTORE_INCOMPLETE, "; ".join(undone.stuck), "Mend that, then run `knobctl rollback` again.")
+        _keep_unfinished(places, stack, entry, undone.settled)
+        what = "; ".join(undone.stuck) + undone.news
+        raise AgentError(RESTORE_INCOMPLETE, what, "Mend that, then run `knobctl rollback` again.")
     try:
         _keep(places, stack)
     except OSError as error:
-        raise AgentError(NO_SPACE, in_words(error)) from None
+        raise AgentError(NO_SPACE, in_words(error) + undone.news) from None
     if undone.doubt:
-        raise AgentError(RESTORE_INCOMPLETE, "%s; %s" % (undone.doubt, BACK), undone.hint)
-    return {"session": entry["session"], "values": entry["values"], "knobs": undone.report}
+        raise AgentError(RESTORE_INCOMPLETE, "%s; %s%s" % (undone.doubt, BACK, undone.news), undone.hint)
+    return {"session": entry["session"], "values": entry["values"], "knobs": undone.report, "kept": undone.kept}
+
+
+def _recorded(entry: Mapping[str, Any]) -> History:
+    """What an apply found and left there; for what an undo has no more to do with, that it left nothing there."""
+    history = History()
+    unsure = not entry.get("complete", True)
+    for found in entry["found"]:
+        path, left = found["path"], found["path"] in entry.get("left", ())
+        seen = None if left else entry["settings"].get(path, found["text"])
+        history.files[path] = FileHistory(path, found["text"], found["active"], seen, unsure and not left)
+    return history
+
+
+def _keep_unfinished(places: Places, stack: List[Dict[str, Any]], entry: Dict[str, Any], left: Iterable[str]) -> None:
+    """Notes that an undo has begun, and which kernel files the next attempt must not write over."""
+    noted = sorted({*entry.get("left", ()), *left})
+    with contextlib.suppress(OSError):  # a full disk must not keep anybody from going back
+        _keep(places, [*stack, {**entry, "complete": False, "left": noted}])
 
 
 def _check(kernel: Kernel, knobs: Mapping[Knob, Value]) -> None:
@@ -148,7 +167,7 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
 
 
 def _set(kernel: Kernel, history: History, knobs: Mapping[Knob, Value]) -> Dict[str, str]:
-    moved = {name for knob in knobs for name in knob.affects}
+    moved = moved_by(knobs)
     for file in history.files.values():
         file.pending = True  # the kernel moves neighbours by itself
     for knob, value in sorted(knobs.items(), key=lambda pair: pair[0].name in moved):
@@ -189,10 +208,13 @@ def _profile_of(tuned: Tuned) -> Dict[str, Any]:
     return {"profiles": list(tuned.active()), "automatic": tuned.automatic(), "texts": texts}
 
 
-def _failed(error: Exception, places: Places, stack: List[Dict[str, Any]], undone: Undone) -> AgentError:
+def _failed(
+    error: Exception, places: Places, stack: List[Dict[str, Any]], entry: Dict[str, Any], undone: Undone
+) -> AgentError:
     """The error of an apply that was undone."""
-    words = error.message if isinstance(error, AgentError) else in_words(error)
+    words = (error.message if isinstance(error, AgentError) else in_words(error)) + undone.news
     if undone.stuck or not back(undone.report):  # the record stays, and `knobctl rollback` goes on
+        _keep_unfinished(places, stack, entry, undone.settled)
         what = "; ".join([words, "and not everything is back", *undone.stuck])
         return AgentError(RESTORE_INCOMPLETE, what, undone.hint or "Mend that, then run `knobctl rollback`.")
     if stack_of(places) != stack:

@@ -5,9 +5,10 @@ TuneD profile that includes the profile that was active before. One machine goes
 """
 
 import json
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from knobctl.agent.places import Places
+from knobctl.knobs import Catalogue, Knob
 from knobctl.permanent.dropin import PROC, SYSCTL_FILE, TMPFILES_FILE, sysctl_text, tmpfiles_text, tuned_text
 from knobctl.permanent.tuned import PROFILE, Tuned
 
@@ -73,15 +74,13 @@ def files_of(via: str, tuned: Tuned) -> Tuple[str, ...]:
     return (tuned.profile_file(),) if via == TUNED else (SYSCTL_FILE, TMPFILES_FILE)
 
 
-def texts(stack: Sequence[Mapping[str, Any]], tuned: Tuned) -> Dict[str, str]:
+def texts(stack: Sequence[Mapping[str, Any]], tuned: Tuned, catalogue: Catalogue) -> Dict[str, str]:
     """The files of a stack, each with the whole text that sets everything of it; a file without a setting is left out.
 
     Raises:
         ValueError: Something is not one line of plain text.
     """
-    merged: Dict[str, str] = {}
-    for entry in stack:
-        merged.update({path: text for path, text in entry["settings"].items() if path in entry["own"]})
+    merged = _merged(stack, catalogue)
     last = stack[-1]
     header = str(last["session"]), str(last["date"])
     if way_of(stack) == TUNED:
@@ -91,3 +90,28 @@ def texts(stack: Sequence[Mapping[str, Any]], tuned: Tuned) -> Dict[str, str]:
         rest = {path: text for path, text in merged.items() if path not in proc}
         found = [sysctl_text(proc, *header), tmpfiles_text(rest, *header)]
     return {file: text for file, text in zip(files_of(way_of(stack), tuned), found) if text}
+
+
+def moved_by(knobs: Iterable[Knob]) -> Set[str]:
+    """Names of the knobs that the kernel changes by itself when these are written, so that they are set after them."""
+    return {name for knob in knobs for name in knob.affects}
+
+
+def _merged(stack: Sequence[Mapping[str, Any]], catalogue: Catalogue) -> Dict[str, str]:
+    """The kernel files of a stack with their texts, in an order in which no line undoes another.
+
+    Boot programs write line by line. So a later apply comes after an earlier one, of a twin only the face that was
+    chosen last is left, and what the kernel moves by itself comes after what moves it.
+    """
+    merged: Dict[str, str] = {}
+    knobs = {path: catalogue.find(path) for entry in stack for path in entry["own"]}
+    for entry in stack:
+        for path in dict.fromkeys(entry["own"]):  # the fields of one vector share a file
+            knob = knobs[path]
+            merged.pop(path, None)
+            if knob and knob.twin:
+                merged.pop(catalogue[knob.twin].path, None)
+            merged[path] = entry["settings"][path]
+    moved = moved_by(knob for knob in knobs.values() if knob)
+    late = {path for path, knob in knobs.items() if knob and knob.name in moved}
+    return dict(sorted(merged.items(), key=lambda item: item[0] in late))

@@ -47,10 +47,12 @@ class RolledBack:
     Attributes:
         session: Key of the session that had proved it.
         knobs: What became of each kernel file.
+        kept: Under which names files are kept that were edited since; nothing reads these at boot.
     """
 
     session: str
     knobs: tuple[KnobRestore, ...]
+    kept: tuple[str, ...] = ()
 
 
 def carry_out(preview: ApplyPreview, target: LocalTarget) -> Applied:
@@ -95,7 +97,7 @@ def carry_out_rollback(target: LocalTarget) -> RolledBack:
             lock.
     """
     answer = target.rollback()
-    return RolledBack(answer["session"], knob_restores(answer["knobs"]))
+    return RolledBack(answer["session"], knob_restores(answer["knobs"]), tuple(answer["kept"]))
 
 
 def knob_restores(knobs: Sequence[Mapping[str, Any]]) -> tuple[KnobRestore, ...]:
@@ -115,6 +117,12 @@ def describe_restore(knobs: Sequence[KnobRestore]) -> list[str]:
         }
         lines.append(f"{knob.path} {words[knob.outcome]}")
     return lines
+
+
+def describe_rollback(undone: RolledBack) -> list[str]:
+    """One line for people per kernel file, and per file that somebody edited."""
+    kept = [f"what was edited since is kept as {path}; nothing reads that at boot" for path in undone.kept]
+    return [*describe_restore(undone.knobs), *kept]
 
 
 def require_complete(knobs: Sequence[KnobRestore]) -> None:

@@ -132,7 +132,7 @@ def plan_apply(record: SessionRecord, target: LocalTarget, via: str = AUTO) -> A
         own = settings([(target.catalogue[name], value) for name, value in values.items()], states)
         entry = {"session": record.id, "date": date, "via": via, "settings": own, "own": list(own),
                  "tuned": {"profiles": profiles}}  # fmt: skip
-        then = texts([*stack, entry], tuned)
+        then = texts([*stack, entry], tuned, target.catalogue)
     except ValueError as error:
         raise TargetError(
             f"cannot make this permanent: {error}", "Look at `knobctl knobs` for what exists here."

@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from knobctl.measure.verdict import Verdict
-from knobctl.report.wording import SIMULATED, better, columns, duration, one_line, percent, score
+from knobctl.report.wording import SIMULATED, apply_line, better, columns, duration, one_line, percent, score
 from knobctl.store import Result
 from knobctl.store.result import KnobChange
 
 _MOST_IMPORTANT = 3
 
 
-def summarize(result: Result) -> str:
-    """The readable summary, without a trailing newline."""
+def summarize(result: Result, workdir: str = "") -> str:
+    """The readable summary, without a trailing newline; ``workdir`` is where its work folder was, if that is known."""
     groups = [
         verdict_lines(result),
         _titled(result, "Evidence:", _evidence(result)),
@@ -24,12 +24,12 @@ def summarize(result: Result) -> str:
         _titled(result, "Guardrails:", [f"  {one.outcome}: {one_line(one.reason)}" for one in result.guardrails]),
         _titled(result, "Notes:", [f"  - {one_line(note)}" for note in dict.fromkeys(result.notes)]),
         _machine(result),
-        [next_step(result)],
+        [next_step(result, workdir)],
     ]
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 
-def next_step(result: Result) -> str:
+def next_step(result: Result, workdir: str = "") -> str:
     """What to do now: the exact command that makes the change permanent, or that there is nothing to do."""
     if not result.restored:
         return "Look now: `knobctl restore` puts back what is left."
@@ -37,7 +37,7 @@ def next_step(result: Result) -> str:
         return "Nothing to apply: the best thing to do is nothing."
     if result.simulated:
         return "Nothing to apply: a simulation says nothing about this machine."
-    return f"To make it permanent: knobctl apply {one_line(result.session_id)}"
+    return f"To make it permanent: {apply_line(result.session_id, workdir)}"
 
 
 def verdict_lines(result: Result) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 
 from rich.cells import cell_len
 
 from knobctl.knobs import Value
 from knobctl.masking import mask_secrets
+from knobctl.target.base import WORKDIR
 from knobctl.target.text import clean
 
 SIMULATED = "SIMULATED"
@@ -19,6 +21,21 @@ def one_line(text: str, limit: int = 400) -> str:
     """Foreign text on one line, without control characters, keys and passwords, at most ``limit`` characters long."""
     line = " ".join(mask_secrets(clean(text)).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def apply_words(session: str, workdir: str = "") -> list[str]:
+    """What is typed after ``knobctl`` to make a session's change permanent; it goes to the disk that was measured.
+
+    Args:
+        session: Its id.
+        workdir: Where its work folder was; empty when that is not known.
+    """
+    return ["apply", one_line(session), *(["--workdir", workdir] if workdir not in ("", WORKDIR) else [])]
+
+
+def apply_line(session: str, workdir: str = "") -> str:
+    """The same for a shell, on one line."""
+    return one_line(shlex.join(["knobctl", *apply_words(session, workdir)]), 2000)
 
 
 def percent(value: float | None) -> str:

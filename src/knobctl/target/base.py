@@ -10,6 +10,9 @@ from knobctl.knobs import Catalogue, KnobState, Value, quantities_of
 from knobctl.permanent.dropin import command_line
 from knobctl.target.profiles import Profile
 
+WORKDIR = "/var/tmp"
+"""Where work folders are made when nobody says otherwise."""
+
 Configuration = Mapping[str, Value]
 """One value per knob, by canonical name."""
 

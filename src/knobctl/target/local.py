@@ -19,6 +19,7 @@ from knobctl.state import state_folder
 from knobctl.target import facts as host_facts
 from knobctl.target import pack, probing
 from knobctl.target.base import (
+    WORKDIR,
     Command,
     CommandOutcome,
     Configuration,
@@ -48,7 +49,7 @@ class LocalTarget:
     """This machine. Looking needs no rights; :meth:`open` and everything after it needs root or ``sudo -n``.
 
     Args:
-        base: Folder in which work folders are made; its block device is the disk that is tuned.
+        base: ``workdir``, the folder in which work folders are made; its block device is the disk that is tuned.
         root: Folder that holds ``proc``, ``sys``, ``etc``, ``var`` and ``run``; anything but ``/`` is for tests.
         patience: Seconds without a sign of life after which the agent is taken for dead; anything but its own choice
             is for tests.
@@ -60,14 +61,14 @@ class LocalTarget:
 
     def __init__(
         self,
-        base: str = "/var/tmp",
+        base: str = WORKDIR,
         root: str = "/",
         patience: float | None = None,
         limits: Mapping[str, float] | None = None,
     ) -> None:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
-        self._base = base
+        self.workdir = base
         self._limits = dict(limits or {})
         self._options = [
             *(["--root", root] if root != "/" else []),
@@ -113,7 +114,7 @@ class LocalTarget:
         """Starts the agent, takes the lock, finishes what an interrupted run left, makes the work folder."""
         connection = self._connect(pack.AGENT)
         try:
-            answer = connection.call("open", session=session, base=self._base, knobs=list(names), limits=self._limits)
+            answer = connection.call("open", session=session, base=self.workdir, knobs=list(names), limits=self._limits)
         except BaseException:
             self._connection = None
             connection.close()
@@ -198,7 +199,7 @@ class LocalTarget:
     def apply(self, session: str, date: str, values: Configuration, via: str = "sysctl.d") -> Mapping[str, Any]:
         """Makes values permanent: live and at every boot, by one of ``permanent.ways``. Returns the record of it."""
         answer: Mapping[str, Any] = self._once(
-            pack.PERMANENT, "apply", session=session, date=date, values=dict(values), via=via, base=self._base
+            pack.PERMANENT, "apply", session=session, date=date, values=dict(values), via=via, base=self.workdir
         )
         return answer
 
