@@ -17,6 +17,7 @@ from knobctl.permanent.tuned import ACTIVE_FILE, MODE_FILE, PROFILE, Tuned
 from knobctl.permanent.ways import SYSCTL_D, TUNED, obstacle, stack_of, texts, way_of
 from knobctl.persist.conflict import REMEDY, Conflict, Order, Unreadable
 from knobctl.persist.conflicts import find_conflicts
+from knobctl.settings import require_the_same_disk
 from knobctl.store import Result, SessionRecord
 from knobctl.target.local import LocalTarget
 
@@ -231,10 +232,5 @@ def _require_same_disk(record: SessionRecord, result: Result, target: LocalTarge
     Raises:
         UsageError: The work folder is on another disk than the session's was.
     """
-    concerned = [name for name in result.best_config if "{disk}" in target.catalogue[name].path]
-    disk = target.facts().disk
-    if concerned and disk != record.facts.disk:
-        raise UsageError(
-            f"session {record.id} measured the disk {record.facts.disk or '(none)'}, but the work folder is on {disk}",
-            "Give the --workdir of that session.",
-        )
+    if any("{disk}" in target.catalogue[name].path for name in result.best_config):
+        require_the_same_disk(record, target)
