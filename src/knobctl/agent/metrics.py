@@ -1,6 +1,7 @@
 """Machine metrics over a benchmark run: two readings of the kernel's counters in, differences out."""
 
 import os
+import re
 import time
 from typing import Dict, List, Optional, Tuple
 
@@ -93,11 +94,7 @@ class Sampler:
 
 
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-_RATES = {
-    "major_faults": ("pgmajfault",),
-    "swap_rate": ("pswpin", "pswpout"),
-    "context_switches": ("ctxt",),
-}
+_RATES = {"major_faults": ("pgmajfault",), "swap_rate": ("pswpin", "pswpout"), "context_switches": ("ctxt",)}
 
 
 def _pairs(text: str) -> Dict[str, float]:
@@ -111,9 +108,5 @@ def _pairs(text: str) -> Dict[str, float]:
 
 def _some_total(text: str) -> Optional[float]:
     """Microseconds in which some task waited, from a pressure file (Documentation/accounting/psi.rst)."""
-    for line in text.splitlines():
-        if line.startswith("some "):
-            for word in line.split():
-                if word.startswith("total="):
-                    return float(word[len("total=") :])
-    return None
+    found = re.search("^some .*total=([0-9]+)", text, re.MULTILINE)
+    return float(found.group(1)) if found else None

@@ -150,20 +150,15 @@ def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) 
         grace: Seconds between the polite signal and SIGKILL.
         first: The polite signal.
     """
+    began = time.monotonic()
     signal_all(find(), first)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline:
-        reap()
-        if not find():
-            return
-        time.sleep(0.02)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
+    while time.monotonic() < began + grace + 5:
         reap()
         left = find()
         if not left:
             return
-        signal_all(left, signal.SIGKILL)
+        if time.monotonic() >= began + grace:
+            signal_all(left, signal.SIGKILL)
         time.sleep(0.02)
 
 
@@ -187,9 +182,7 @@ def reap() -> None:
 
 def _processes() -> List[Tuple[int, int]]:
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as handle:
                 fields = handle.read().rpartition(")")[2].split()

@@ -201,8 +201,7 @@ class Server:
                 self._end_strays()
                 self._answer(number, functools.partial(self._outcome, outcome))
         for service in self._services.values():
-            for _ in service.lines():
-                pass
+            tail(service)
 
     def _end_strays(self) -> None:
         """Ends what a finished benchmark left running: everything of ours that is not part of a service."""
@@ -328,8 +327,7 @@ class Server:
             os.kill(service.pid, self._signals[name])
         deadline = time.monotonic() + 10.0
         while service.exit_code() is None and time.monotonic() < deadline:
-            for _ in service.lines():
-                pass
+            tail(service)
             time.sleep(0.02)
         processes.end(service.family, grace=0.0, first=signal.SIGKILL)
         service.exit_code()
