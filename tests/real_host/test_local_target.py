@@ -268,6 +268,25 @@ def test_kill_9_restores_within_five_seconds(victim: str, untouched: dict[str, s
     assert (record["by"], record["reason"]) == words[victim]
 
 
+def test_a_watcher_killed_after_a_file_was_put_is_noticed(untouched: dict[str, str]) -> None:
+    """The file is made as another user, and with that the kernel forgets that the agent wants to hear of this."""
+    target = LocalTarget()
+    target.open("test")
+    target.put("settings.conf", "text")
+    target.write(WRITES)
+    assert target._connection is not None
+    watcher = target._connection.pid
+    agent = children(watcher)[0]
+    os.kill(watcher, signal.SIGKILL)
+    assert eventually(lambda: values() == untouched)
+    assert eventually(lambda: not started_at(agent))
+    record = read_json(Places().last_run)
+    assert record is not None
+    assert (record["by"], record["reason"]) == ("agent", "signal SIGTERM")
+    with pytest.raises(TargetError, match="the agent ended during the run"):
+        target.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_to_the_agent_restores(number: signal.Signals, untouched: dict[str, str]) -> None:
     target = LocalTarget()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from knobctl.agent import protocol
 from knobctl.agent.places import Places
 from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, PreflightRefused
 from knobctl.permanent.ways import read_json
@@ -63,8 +64,8 @@ def guardians(target: LocalTarget) -> tuple[int, int]:
     return watcher, children(watcher)[0]
 
 
-def is_as_found(root: Path) -> bool:
-    return all((root / name).read_text() == text for name, text in FILES.items())
+def is_as_found(root: Path, but: str = "") -> bool:
+    return all((root / name).read_text() == text for name, text in FILES.items() if name != but)
 
 
 def last_run(root: Path) -> dict[str, Any]:
@@ -220,6 +221,30 @@ def test_output_without_end_does_not_keep_the_agent_from_its_signs_of_life(
     target = open_target()
     outcome = target.run(Command(("sh", "-c", "yes & yes & yes"), 3.0))
     assert outcome.timed_out
+
+
+def test_a_main_program_that_does_not_read_does_not_keep_the_agent_from_looking(root: Path, tmp_path: Path) -> None:
+    program = str(pack.install(pack.AGENT, tmp_path / "state"))
+    requests: list[dict[str, Any]] = [
+        {"op": "open", "session": "deaf", "base": str(tmp_path), "knobs": NAMES},
+        {"op": "write", "values": NEW},
+        {"op": "run", "argv": ["yes", "x" * 4000], "timeout": 60},
+    ]
+    agent = subprocess.Popen(
+        [sys.executable, "-I", "-S", program, "--root", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert agent.stdin is not None and agent.stdout is not None
+    try:
+        agent.stdin.write(b"".join(protocol.encode({"id": number, **each}) for number, each in enumerate(requests)))
+        agent.stdin.flush()
+        while b"xxx" not in agent.stdout.readline():
+            assert agent.poll() is None
+        (root / "proc/meminfo").write_text("MemTotal: 4194304 kB\nMemAvailable: 20480 kB\n")
+        assert eventually(lambda: is_as_found(root, but="proc/meminfo"), 10)
+    finally:
+        agent.stdin.close()
+        agent.stdout.close()
+        agent.wait(20)
 
 
 def test_every_line_of_the_journal_reaches_the_watcher_too(open_target: Callable[[], LocalTarget], root: Path) -> None:

@@ -11,7 +11,7 @@ import time
 from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
 
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -61,11 +61,16 @@ def die_with_parent(with_signal: int = signal.SIGTERM) -> None:
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Files are made, opened and deleted with this user's rights, so that no link can lead root astray."""
+    """Files are made, opened and deleted with this user's rights, so that no link can lead root astray.
+
+    The kernel forgets the signal of :func:`die_with_parent` with every change of the user, so it is asked for again. A
+    parent that ended meanwhile gives none any more: whoever relies on it compares ``os.getppid()`` afterwards.
+    """
     if os.geteuid() != 0 or uid == 0:
         yield
         return
-    groups = os.getgroups()
+    groups, with_parent = os.getgroups(), ctypes.c_int()
+    _LIBC.prctl(_PR_GET_PDEATHSIG, ctypes.byref(with_parent), 0, 0, 0)
     os.setgroups([gid])
     os.setegid(gid)
     os.seteuid(uid)
@@ -75,6 +80,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(0)
         os.setgroups(groups)
+        die_with_parent(with_parent.value)
 
 
 def set_oom_score(score: str) -> str:
