@@ -28,6 +28,7 @@ VALUES = {
     "thp.enabled": st.sampled_from(["always", "madvise", "never"]),
     "block.read_ahead_kb": st.integers(0, 16384),
     "cpufreq.governor": st.sampled_from(["performance", "powersave", "schedutil"]),
+    "intel_pstate.no_turbo": st.integers(0, 1),
 }
 WRITES = st.lists(st.sampled_from(sorted(VALUES)).flatmap(lambda name: st.tuples(st.just(name), VALUES[name])))
 
@@ -99,6 +100,44 @@ def test_a_side_effect_of_the_kernel_is_restored_too(kernel: FileKernel, session
     assert kernel.read("/proc/sys/vm/min_free_kbytes") == "90112"
     session.restore()
     assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+
+
+CPUFREQ = "/sys/devices/system/cpu/cpufreq/"
+PSTATE = "/sys/devices/system/cpu/intel_pstate/"
+
+
+@pytest.mark.parametrize(
+    ("values", "moved", "text"),
+    [
+        ({"cpufreq.governor": "performance"}, CPUFREQ + "policy0/energy_performance_preference", "performance"),
+        ({"intel_pstate.no_turbo": 1}, PSTATE + "min_perf_pct", "80"),
+    ],
+)
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_what_the_clock_drivers_move_is_nobody_elses_and_goes_back(
+    kernel: FileKernel, session: Session, places: Places, values: dict[str, int | str], moved: str, text: str,
+    cut_off: bool,
+) -> None:  # fmt: skip
+    before = kernel.snapshot()
+    session.write_all(values)
+    assert kernel.read(moved) == text
+    assert session.disturbance() is None
+    report = session.restore() if not cut_off else (recover(kernel, places, "watcher", "killed") or {})["knobs"]
+    assert {entry["outcome"] for entry in report} == {"held"}
+    assert kernel.snapshot() == before
+
+
+def test_clock_knobs_are_set_after_what_moves_them(kernel: FileKernel, session: Session) -> None:
+    before = kernel.snapshot()
+    preference = {"cpufreq.energy_performance_preference": "power"}
+    assert list(session.write_all({**preference, "cpufreq.governor": "powersave"})) == [
+        "cpufreq.governor", "cpufreq.energy_performance_preference",
+    ]  # fmt: skip
+    assert kernel.read(CPUFREQ + "policy1/energy_performance_preference") == "power"
+    session.write_all({"intel_pstate.min_perf_pct": 60, "intel_pstate.no_turbo": 1})
+    assert kernel.read(PSTATE + "min_perf_pct") == "60"
+    assert {entry["outcome"] for entry in session.restore()} == {"held"}
+    assert kernel.snapshot() == before
 
 
 def test_rounding_by_the_kernel_is_held_and_reported(session: Session) -> None:
