@@ -16,6 +16,7 @@ from knobctl.agent.places import Places
 from knobctl.agent.protocol import AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.session import Session
+from knobctl.permanent import apply as permanent
 from knobctl.permanent.ways import read_json
 from tests.agent.fake_kernel import FileKernel
 
@@ -78,6 +79,35 @@ def test_the_administrators_dirty_bytes_survive_a_tuned_dirty_ratio(kernel: File
     session.restore()
     assert kernel.read("/proc/sys/vm/dirty_bytes") == "268435456"
     assert kernel.read("/proc/sys/vm/dirty_ratio") == "0"
+
+
+def nothing_in_either_face(kernel: FileKernel) -> dict[str, str]:
+    """A share of 0, which an administrator may choose; in bytes it reads 0 too, and there 0 is refused."""
+    kernel.store("/proc/sys/vm/dirty_ratio", "0")
+    return kernel.snapshot()
+
+
+@pytest.mark.parametrize(("name", "value"), [("vm.dirty_ratio", 40), ("vm.dirty_bytes", 8192)])
+def test_a_twin_with_0_in_both_faces_goes_back_to_0(
+    kernel: FileKernel, session: Session, name: str, value: int
+) -> None:
+    before = nothing_in_either_face(kernel)
+    session.write(name, value)
+    assert {entry["outcome"] for entry in session.restore()} == {"held"}
+    assert kernel.snapshot() == before
+    session.write(name, value)
+    assert session.write(name, 0) == 0
+    assert kernel.snapshot() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("vm.dirty_ratio", 40), ("vm.dirty_bytes", 8192)])
+def test_a_rollback_gives_back_a_twin_with_0_in_both_faces(
+    kernel: FileKernel, places: Places, name: str, value: int
+) -> None:
+    before = nothing_in_either_face(kernel)
+    permanent.apply(kernel, places, {kernel.catalogue[name]: value}, "s", "today")
+    assert {entry["outcome"] for entry in permanent.rollback(kernel, places)["knobs"]} == {"held"}
+    assert kernel.snapshot() == before
 
 
 def test_the_found_value_of_an_idle_twin_is_given_back_through_the_other_face(

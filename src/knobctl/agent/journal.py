@@ -36,6 +36,16 @@ class FileHistory:
     pending: bool = False
 
 
+def choose_face(faces: Sequence[FileHistory]) -> None:
+    """Of a twin's faces a restore writes the one that is in use.
+
+    Where both read 0 that is the share: the kernel refuses a 0 in bytes, although it begins with one there.
+    """
+    unused = all(face.found == "0" for face in faces)
+    for face in faces:
+        face.active = face.found != "0" or (unused and not face.path.endswith("bytes"))
+
+
 @dataclass
 class History:
     """Everything that a journal says.

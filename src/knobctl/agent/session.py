@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from knobctl.agent.journal import FileHistory, History, Journal
+from knobctl.agent.journal import FileHistory, History, Journal, choose_face
 from knobctl.agent.kernel import Kernel, disk_under, explain
 from knobctl.agent.places import FOLDER_PREFIX, Places, check_permission, delete, remove_work_folder, take_lock
 from knobctl.agent.processes import Identity, acting_as
@@ -227,10 +227,9 @@ class Session:
                     fresh[path] = FileHistory(path, codec.settable(self._kernel.read(path)))
         except OSError as error:
             raise AgentError(WRITE_FAILED, "cannot read %s: %s" % (knob.name, explain(error))) from None
-        for name in (knob.name, knob.twin) if knob.twin else ():
-            for path in self._kernel.files(self._kernel.catalogue[name]):
-                if path in fresh:
-                    fresh[path].active = fresh[path].found != "0"
+        if knob.twin:
+            twins = (*self._kernel.files(knob), *self._kernel.files(self._kernel.catalogue[knob.twin]))
+            choose_face([fresh[path] for path in twins if path in fresh])
         return fresh
 
     def _check_unchanged(self, paths: List[str]) -> None:
