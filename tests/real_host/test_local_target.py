@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -148,6 +149,34 @@ def test_a_file_is_put_with_the_users_rights_whatever_takes_the_folders_place(ta
         os.unlink(target.folder)
         os.rename(away, target.folder)
         elsewhere.rmdir()
+
+
+def test_root_neither_deletes_nor_ends_for_the_caller_what_the_caller_could_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever may start the agent can give the work folder's name to a folder that is somebody else's."""
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="shared-") as base:
+        os.chown(base, nobody.pw_uid, nobody.pw_gid)
+        theirs = Path(base, "theirs")
+        theirs.mkdir()
+        (theirs / "precious").write_text("text")
+        worker = subprocess.Popen(["sleep", "321"], cwd=theirs)
+        target = LocalTarget(base=base)
+        target.open("test")
+        folder = Path(target.folder)
+        try:
+            assert folder.stat().st_uid == nobody.pw_uid
+            swap = 'mv "$0" "$0-away" && mv "$1" "$0"'
+            assert target.run(Command(("sh", "-c", swap, str(folder), str(theirs)), 10)).ok
+            target.close()
+            assert (folder / "precious").read_text() == "text"
+            assert worker.poll() is None
+        finally:
+            target.close()
+            worker.kill()
+            worker.wait()
 
 
 def test_a_benchmark_has_limits_of_its_own(target: LocalTarget) -> None:

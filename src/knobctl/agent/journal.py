@@ -51,7 +51,8 @@ class History:
     """Everything that a journal says.
 
     Attributes:
-        begin: The first entry: session, boot_id, folder, pid, started.
+        begin: The first entry: session, boot_id, folder, uid and gid of its user, whether that is the caller, pid,
+            started.
         files: Every file that was or may have been written, in the order of their first write.
     """
 
@@ -113,15 +114,13 @@ def read(path: str, copy: bytes = b"") -> Optional[History]:
     Raises:
         OSError: The file exists and cannot be read, and there is no copy.
     """
+    content = b""
     try:
         with open(path, "rb") as handle:
             content = handle.read()
-    except FileNotFoundError:
-        content = b""
-    except OSError:
-        if not copy:
+    except OSError as error:
+        if not copy and not isinstance(error, FileNotFoundError):
             raise
-        content = b""
     history = History()
     for entry in max(_entries(content), _entries(copy), key=len):
         _take(history, entry)

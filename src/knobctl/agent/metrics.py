@@ -67,10 +67,8 @@ class Sampler:
         counters: Dict[str, float] = {}
         stat = self._text("proc/stat")
         for line in stat.splitlines():
-            fields = line.split()
-            if fields and fields[0] == "cpu":
-                for name, value in zip(_CPU_FIELDS, fields[1:]):
-                    counters["cpu." + name] = float(value)
+            if line.startswith("cpu "):
+                counters.update({"cpu." + name: float(value) for name, value in zip(_CPU_FIELDS, line.split()[1:])})
         counters["ctxt"] = _pairs(stat).get("ctxt", 0.0)
         vmstat = _pairs(self._text("proc/vmstat"))
         counters.update({name: vmstat[name] for name in ("pgmajfault", "pswpin", "pswpout") if name in vmstat})
@@ -98,12 +96,8 @@ _RATES = {"major_faults": ("pgmajfault",), "swap_rate": ("pswpin", "pswpout"), "
 
 
 def _pairs(text: str) -> Dict[str, float]:
-    found = {}
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) > 1 and fields[1].lstrip("-").isdigit():
-            found[fields[0]] = float(fields[1])
-    return found
+    lines = [line.split() for line in text.splitlines()]
+    return {line[0]: float(line[1]) for line in lines if len(line) > 1 and line[1].lstrip("-").isdigit()}
 
 
 def _some_total(text: str) -> Optional[float]:

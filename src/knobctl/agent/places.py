@@ -4,7 +4,9 @@ import fcntl
 import os
 import shutil
 import time
+from typing import Any, Mapping
 
+from knobctl.agent.processes import acting_as
 from knobctl.agent.protocol import BUSY, NOT_PERMITTED, AgentError
 
 FOLDER_PREFIX = "knobctl-"
@@ -123,11 +125,16 @@ def sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def remove_work_folder(folder: str) -> None:
+def remove_work_folder(begin: Mapping[str, Any]) -> None:
     """Deletes a session's work folder, if that is what it is: a real folder with the agent's prefix.
 
-    Links in it are not followed (``shutil.rmtree`` works with descriptors), so somebody who puts another folder in its
-    place gains nothing.
+    Links in it are not followed (``shutil.rmtree`` works with descriptors), and what is the caller's is deleted with
+    the caller's rights: who puts another folder in its place gains nothing.
+
+    Args:
+        begin: The journal's first entry. Without ``caller`` in it, root itself asked for the run.
     """
+    folder = str(begin.get("folder", ""))
     if os.path.basename(folder).startswith(FOLDER_PREFIX) and not os.path.islink(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        with acting_as(begin.get("uid", 0) if begin.get("caller") else 0, begin.get("gid", 0)):
+            shutil.rmtree(folder, ignore_errors=True)

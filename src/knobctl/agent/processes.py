@@ -4,11 +4,12 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import resource
 import signal
 import subprocess
 import time
-from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
@@ -129,23 +130,24 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
         set_oom_score(own)
 
 
-def descendants(of: int, folder: str = "") -> Set[int]:
+def descendants(of: int, folder: str = "", uid: Optional[int] = None) -> Set[int]:
     """Process ids of all living descendants of a process, and of every process whose current folder is inside
-    ``folder`` (a server that turned itself into a daemon)."""
+    ``folder`` (a server that turned itself into a daemon), with its descendants.
+
+    What is found by its folder alone counts only when it is this user's (None: anybody's): others may work there too,
+    and the user may give the folder's name to another one.
+    """
     children: Dict[int, List[int]] = {}
+    users: Dict[int, int] = {}
     inside: Set[int] = set()
-    for pid, parent in _processes():
+    for pid, parent, user in _processes():
         children.setdefault(parent, []).append(pid)
+        users[pid] = user
         if folder and _works_in(pid, folder):
             inside.add(pid)
-    found: Set[int] = set()
-    waiting = [of, *inside]
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            if child not in found:
-                found.add(child)
-                waiting.append(child)
-    return (found | inside) - {of, os.getpid()}
+    found = _below({of}, children)
+    theirs = (inside | _below(inside, children)) - found
+    return (found | {pid for pid in theirs if uid in (None, users[pid])}) - {of, os.getpid()}
 
 
 def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) -> None:
@@ -186,16 +188,27 @@ def reap() -> None:
             return
 
 
-def _processes() -> List[Tuple[int, int]]:
+def _processes() -> List[Tuple[int, int, int]]:
+    """Process id, parent and real user (whose processes may end it) of everything that lives."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as handle:
-                fields = handle.read().rpartition(")")[2].split()
+            with open("/proc/%s/status" % name, encoding="ascii", errors="replace") as handle:
+                facts = dict(re.findall(r"^(State|PPid|Uid):\s+(\w+)", handle.read(), re.MULTILINE))
         except OSError:
             continue
-        if fields and fields[0] not in ("Z", "X"):
-            found.append((int(name), int(fields[1])))
+        if len(facts) == 3 and facts["State"] not in ("Z", "X"):
+            found.append((int(name), int(facts["PPid"]), int(facts["Uid"])))
+    return found
+
+
+def _below(pids: Set[int], children: Mapping[int, Sequence[int]]) -> Set[int]:
+    found: Set[int] = set()
+    waiting = list(pids)
+    while waiting:
+        fresh = set(children.get(waiting.pop(), ())) - found
+        found |= fresh
+        waiting.extend(fresh)
     return found
 
 

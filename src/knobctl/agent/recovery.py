@@ -62,8 +62,8 @@ def recover(
     else:
         record["knobs"] = restore(kernel, history, functools.partial(_announce, places))
         record["restored"] = back(record["knobs"])
-        _end_everything(str(begin.get("folder", "")), grace)
-    remove_work_folder(str(begin.get("folder", "")))
+        _end_everything(begin, grace)
+    remove_work_folder(begin)
     try:
         if record["restored"]:
             delete(places.journal)
@@ -125,7 +125,8 @@ def _keep(places: Places, record: Dict[str, Any]) -> None:
         write_atomically(places.last_run, encode(record).decode("ascii"))
 
 
-def _end_everything(folder: str, grace: float) -> None:
-    """Ends all descendants of this process and everything that works in the folder."""
+def _end_everything(begin: Dict[str, Any], grace: float) -> None:
+    """Ends all descendants of this process, and everything of the run's user that works in the folder."""
+    folder = str(begin.get("folder", ""))
     own = folder if os.path.basename(folder).startswith(FOLDER_PREFIX) else ""
-    processes.end(lambda: processes.descendants(os.getpid(), own), grace)
+    processes.end(lambda: processes.descendants(os.getpid(), own, begin.get("uid")), grace)

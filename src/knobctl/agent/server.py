@@ -197,8 +197,7 @@ class Server:
     def _pump(self) -> None:
         if self._run is not None:
             outcome = self._run.pump()
-            over = outcome is not None
-            if (over or self._run.program.at_end) and self._listening:
+            if (outcome is not None or self._run.program.at_end) and self._listening:
                 self._selector.unregister(self._listening)
                 self._listening = 0
             if outcome is not None:
@@ -214,7 +213,7 @@ class Server:
 
         def strays() -> "set[int]":
             kept = {pid for service in self._services.values() for pid in service.family()}
-            return processes.descendants(os.getpid(), self._session.folder) - kept
+            return processes.descendants(os.getpid(), self._session.folder, self._identity.uid) - kept
 
         if strays():
             processes.end(strays, grace=0.5)

@@ -81,6 +81,7 @@ class Session:
             self.folder = os.path.join(base, FOLDER_PREFIX + secrets.token_hex(6))
             self._history.begin = {
                 "kind": "begin", "session": session, "boot_id": self._kernel.boot_id(), "folder": self.folder,
+                "uid": self._identity.uid, "gid": self._identity.gid, "caller": self._identity.is_caller,
                 "pid": os.getpid(), "started": time.time(),
             }  # fmt: skip
             self._journal = Journal(self._places.journal, copy)
@@ -196,7 +197,7 @@ class Session:
         """Nothing was written: takes back what ``begin`` made."""
         if self._journal is not None:
             self._journal.close()
-        remove_work_folder(self.folder)
+        remove_work_folder(self._history.begin)
         with contextlib.suppress(OSError):  # read-only: the next start finds a journal without a write
             delete(self._places.journal)
         self._journal, self._history, self.folder = None, History(), ""
