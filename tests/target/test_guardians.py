@@ -247,6 +247,23 @@ def test_a_main_program_that_does_not_read_does_not_keep_the_agent_from_looking(
         agent.wait(20)
 
 
+def test_what_a_run_leaves_can_be_seen_by_everybody_whatever_the_users_umask(root: Path, tmp_path: Path) -> None:
+    program = str(pack.install(pack.AGENT, tmp_path / "state"))
+    agent = subprocess.Popen(
+        [sys.executable, "-I", "-S", program, "--root", str(root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, umask=0o077,
+    )  # fmt: skip
+    assert agent.stdin is not None and agent.stdout is not None
+    agent.stdin.write(protocol.encode({"id": 1, "op": "open", "session": "s", "base": str(tmp_path), "knobs": NAMES}))
+    agent.stdin.flush()
+    assert protocol.decode(agent.stdout.readline())["ok"]
+    places = Places(str(root))
+    paths = (places.state, places.run, places.journal)
+    modes = [os.stat(path).st_mode & 0o777 for path in paths]
+    agent.communicate(timeout=20)
+    assert (modes, os.stat(places.last_run).st_mode & 0o777) == ([0o755, 0o755, 0o644], 0o644)
+
+
 def test_every_line_of_the_journal_reaches_the_watcher_too(open_target: Callable[[], LocalTarget], root: Path) -> None:
     target = open_target()
     for value in range(10, 40):

@@ -1,5 +1,6 @@
 """Where the agent keeps things on the target, below a root folder that is ``/`` outside of tests."""
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -10,8 +11,9 @@ from knobctl.agent.processes import acting_as
 from knobctl.agent.protocol import BUSY, NOT_PERMITTED, AgentError
 
 FOLDER_PREFIX = "knobctl-"
+FOLDER_MODE = 0o755
 LOCK_SECONDS = 0.5
-"""`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
+"""The timer's look holds the lock for an instant; a run that begins then waits instead of giving up."""
 
 
 class Places:
@@ -39,14 +41,20 @@ class Places:
         self.applied = os.path.join(self.state, "applied.json")
 
     def prepare(self) -> int:
-        """Makes the folders. Returns an open handle of the lock file, not yet locked.
+        """Makes the folders, which everybody may look into. Returns an open handle of the lock file, not yet locked.
+
+        Nobody else may open that file: whoever can, even for reading alone, can hold the lock.
 
         Raises:
             OSError: The disk is full or read-only, or the caller is not root.
         """
         for folder in (self.state, self.run):
-            os.makedirs(folder, mode=0o755, exist_ok=True)
-        return os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            os.makedirs(folder, mode=FOLDER_MODE, exist_ok=True)
+            with contextlib.suppress(OSError):  # what was left has to be put back on a read-only disk too
+                os.chmod(folder, FOLDER_MODE)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.fchmod(lock, 0o600)
+        return lock
 
 
 def check_permission(places: Places) -> None:
@@ -91,7 +99,7 @@ def write_atomically(path: str, text: str, mode: int = 0o644) -> None:
     Raises:
         OSError: It could not be written; the old file is untouched.
     """
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    os.makedirs(os.path.dirname(path), mode=FOLDER_MODE, exist_ok=True)
     fresh = path + ".knobctl-new"
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
