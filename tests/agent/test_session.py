@@ -363,6 +363,57 @@ def test_a_damaged_journal_is_written_anew_while_something_is_not_back(
     assert kernel.read("/proc/sys/net/ipv4/tcp_wmem").split()[2] == "7777777", "back already, and theirs since"
 
 
+@pytest.mark.parametrize(("theirs", "outcome"), [("33", "drifted"), ("10", "held")])
+def test_what_the_administrator_decides_after_a_failed_restore_stays(
+    kernel: FileKernel, session: Session, places: Places, theirs: str, outcome: str
+) -> None:
+    session.write("vm.swappiness", 10)
+    kernel.refuse["/proc/sys/vm/swappiness"] = OSError(errno.EBUSY, "Device or resource busy")
+    assert not (session.end("finished") or {})["restored"]
+    kernel.refuse.clear()
+    kernel.store("/proc/sys/vm/swappiness", theirs)
+    record = recover(kernel, places, "restore", "asked for")
+    assert record is not None
+    assert [entry["outcome"] for entry in record["knobs"]] == [outcome]
+    assert kernel.read("/proc/sys/vm/swappiness") == ("33" if theirs == "33" else "60"), "10 is ours"
+    assert not os.path.exists(places.journal)
+
+
+def test_a_file_that_could_not_even_be_read_is_put_back_later(
+    kernel: FileKernel, session: Session, places: Places, root: Path, tmp_path: Path
+) -> None:
+    session.write("vm.swappiness", 10)
+    path = root / "proc/sys/vm/swappiness"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert not (session.end("finished") or {})["restored"]
+    path.unlink()
+    (tmp_path / "elsewhere").rename(path)
+    assert (recover(kernel, places, "restore", "asked for") or {})["restored"]
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+
+
+def test_a_relative_folder_is_refused_because_who_recovers_is_somewhere_else(
+    new_session: Callable[[], Session], places: Places
+) -> None:
+    with pytest.raises(AgentError, match="'work' is no absolute path"):
+        new_session().begin("s", "work")
+    assert not os.path.exists(places.journal)
+
+
+def test_the_work_folder_is_named_without_links(
+    new_session: Callable[[], Session], places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    session = new_session()
+    session.begin("s", str(tmp_path / "link"))
+    assert Path(session.folder).parent == tmp_path / "real"
+    history = journal.read(places.journal)
+    assert history is not None
+    assert history.begin["folder"] == session.folder
+
+
 def test_a_journal_that_vanished_is_remembered_by_the_agent(
     kernel: FileKernel, session: Session, places: Places
 ) -> None:

@@ -19,7 +19,7 @@ from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, PreflightRefu
 from knobctl.permanent.ways import read_json
 from knobctl.target import Command, pack
 from knobctl.target.local import LocalTarget
-from tests.real_host.waiting import children, eventually, started_at
+from tests.real_host.waiting import children, eventually, running, started_at
 
 FILES = {
     "proc/sys/vm/swappiness": "60\n",
@@ -213,6 +213,26 @@ def test_a_command_may_not_take_longer_than_a_day(open_target: Callable[[], Loca
     target = open_target()
     with pytest.raises(KnobctlError, match="a command may take up to 86400 s, not 90000"):
         target.run(Command(("true",), 90_000))
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_daemon_below_a_relative_or_linked_folder_is_ended(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    monkeypatch.setenv("KNOBCTL_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "real").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    target = LocalTarget(base=str(tmp_path / "link") if linked else "real", root=str(root))
+    target.open("guarded", NAMES)
+    try:
+        target.write(NEW)
+        target.run(Command(("sh", "-c", "setsid sleep 337 >/dev/null 2>&1 &"), 10))
+        assert target.folder.startswith(f"{tmp_path}/real/knobctl-")
+        assert eventually(lambda: not running("^sleep 337"))
+    finally:
+        target.close()
+    assert not list((tmp_path / "real").iterdir())
 
 
 def test_output_without_end_does_not_keep_the_agent_from_its_signs_of_life(

@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from knobctl.agent.places import sync_folder
 
@@ -127,12 +127,19 @@ def read(path: str, copy: bytes = b"") -> Optional[History]:
     return history if history.begin or history.files else None
 
 
-def text(history: History, paths: Sequence[str]) -> str:
-    """A journal that is only about these files, which are yet to be put back."""
+def text(history: History, now: Mapping[str, str]) -> str:
+    """A journal that is only about files which are yet to be put back.
+
+    Args:
+        history: What the journal said.
+        now: Their texts now, which are ours: what differs from them later is somebody else's choice. Empty for a file
+            that cannot be read.
+    """
     entries = [history.begin]
-    for entry in (history.files[path] for path in paths):
-        entries.append({"kind": "found", "path": entry.path, "text": entry.found, "active": entry.active})
-        entries.append({"kind": "intent", "path": entry.path})
+    for path, seen in now.items():
+        entry = history.files[path]
+        entries.append({"kind": "found", "path": path, "text": entry.found, "active": entry.active})
+        entries.append({"kind": "seen", "path": path, "text": seen} if seen else {"kind": "intent", "path": path})
     return b"".join(map(_line, entries)).decode("ascii")
 
 

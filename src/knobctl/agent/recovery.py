@@ -68,7 +68,7 @@ def recover(
         if record["restored"]:
             delete(places.journal)
         else:  # written anew, because the file may have been damaged
-            failed = [entry["path"] for entry in record["knobs"] if entry["outcome"] == "failed"]
+            failed = {entry["path"]: entry["now"] for entry in record["knobs"] if entry["outcome"] == "failed"}
             write_atomically(places.journal, journal.text(history, failed))
     except OSError as error:  # a disk that became read-only: the machine is what counts
         record["problem"] = "the journal %s cannot be removed or written: %s" % (places.journal, explain(error))

@@ -64,6 +64,9 @@ class Session:
         """
         if self.is_open:
             raise AgentError(BAD_REQUEST, "a session is open already")
+        if not os.path.isabs(base):
+            raise AgentError(BAD_REQUEST, "%r is no absolute path" % base)
+        base = os.path.realpath(base)  # processes tell where they work without links
         check_permission(self._places)
         take_lock(self._lock)
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from knobctl.agent.kernel import Kernel
@@ -67,7 +68,7 @@ class LocalTarget:
     ) -> None:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
-        self._base = base
+        self._base = str(Path(base).absolute())  # the agent, and who finishes its work, may be somewhere else
         self._limits = dict(limits or {})
         self._options = [
             *(["--root", root] if root != "/" else []),
