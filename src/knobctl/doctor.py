@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from knobctl.agent.places import Places
-from knobctl.errors import KnobctlError
+from knobctl.errors import KnobctlError, NotPermitted
 from knobctl.persist import installing
 from knobctl.persist.installing import Installed
 from knobctl.persist.small_root import AGENT_FILE, SUDOERS_FILE, TIMER
@@ -17,6 +17,7 @@ from knobctl.store import Store
 from knobctl.target import HostFacts, tuners
 from knobctl.target.local import LocalTarget
 from knobctl.target.pack import PERMANENT
+from knobctl.target.standing import has_journal
 from knobctl.target.tuners import Tuner
 from knobctl.workload.registry import adapters
 
@@ -188,12 +189,12 @@ def _timer(installed: Installed) -> Finding:
 
 
 def _left_behind(target: LocalTarget) -> list[Finding]:
-    if Path(Places(target.root).journal).exists():
-        return [
-            Finding("warning", "journal", "a run is going on, or was cut off",
-                    "See `knobctl status`; `knobctl restore` finishes a run that was cut off.")
-        ]  # fmt: skip
-    return []
+    advice = "See `knobctl status`; `knobctl restore` finishes a run that was cut off."
+    try:
+        there = has_journal(Places(target.root))
+    except NotPermitted as error:
+        return [Finding("warning", "journal", error.message, error.hint)]
+    return [Finding("warning", "journal", "a run is going on, or was cut off", advice)] if there else []
 
 
 def _record() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from knobctl.agent.places import Places
+from knobctl.errors import NotPermitted
 from knobctl.target.standing import was_cut_off
 
 COMMANDS = {
@@ -92,10 +94,11 @@ def cli(context: click.Context) -> None:
     improvement; 4 safety stop; 5 restore incomplete, look now; 6 preflight refused; 75 another run holds the lock; 77
     not permitted; 130 interrupted. Except after 5, the machine is as it was.
     """
-    if context.invoked_subcommand not in LOOKS_ITSELF and was_cut_off(Places()):
-        from knobctl.commands.manage import finish_interrupted_run
+    with contextlib.suppress(NotPermitted):  # whether there is something to finish cannot be told: nothing is said
+        if context.invoked_subcommand not in LOOKS_ITSELF and was_cut_off(Places()):
+            from knobctl.commands.manage import finish_interrupted_run
 
-        finish_interrupted_run()
+            finish_interrupted_run()
 
 
 def main() -> None:

@@ -15,6 +15,10 @@ FILES = {
     "sys/block/vda/queue/read_ahead_kb": "128",
     "sys/devices/system/cpu/cpufreq/policy0/scaling_governor": "powersave",
     "sys/devices/system/cpu/cpufreq/policy1/scaling_governor": "performance",
+    "sys/devices/system/cpu/cpufreq/policy0/energy_performance_preference": "balance_performance",
+    "sys/devices/system/cpu/cpufreq/policy1/energy_performance_preference": "performance",
+    "sys/devices/system/cpu/intel_pstate/min_perf_pct": "90",
+    "sys/devices/system/cpu/intel_pstate/no_turbo": "0",
     "proc/sys/kernel/random/boot_id": "11111111-2222-3333-4444-555555555555",
     "proc/sys/kernel/randomize_va_space": "2",
     "proc/meminfo": "MemTotal: 4194304 kB\nMemAvailable: 2097152 kB\nSwapTotal: 0 kB\nDirty: 0 kB\nWriteback: 0 kB",
@@ -57,7 +61,21 @@ RECORDS = {
         },
         {
             "name": "cpufreq.governor", "path": "/sys/devices/system/cpu/cpufreq/policy*/scaling_governor",
-            "kind": "choice", "choices": ["performance", "powersave", "schedutil"], **_COMMON,
+            "kind": "choice", "choices": ["performance", "powersave", "schedutil"],
+            "affects": ["cpufreq.energy_performance_preference"], **_COMMON,
+        },
+        {
+            "name": "cpufreq.energy_performance_preference",
+            "path": "/sys/devices/system/cpu/cpufreq/policy*/energy_performance_preference",
+            "kind": "choice", "choices": ["performance", "balance_performance", "power"], **_COMMON,
+        },
+        {
+            "name": "intel_pstate.min_perf_pct", "path": "/sys/devices/system/cpu/intel_pstate/min_perf_pct",
+            "kind": "integer", "minimum": 1, "maximum": 100, **_COMMON,
+        },
+        {
+            "name": "intel_pstate.no_turbo", "path": "/sys/devices/system/cpu/intel_pstate/no_turbo",
+            "kind": "integer", "minimum": 0, "maximum": 1, "affects": ["intel_pstate.min_perf_pct"], **_COMMON,
         },
         {
             "name": "kernel.randomize_va_space", "path": "/proc/sys/kernel/randomize_va_space", "kind": "integer",
@@ -76,8 +94,17 @@ BESIDE = {
     "/proc/sys/vm/dirty_ratio": "/proc/sys/vm/dirty_bytes",
     "/proc/sys/vm/dirty_bytes": "/proc/sys/vm/dirty_ratio",
     "/sys/kernel/mm/transparent_hugepage/enabled": "/proc/sys/vm/min_free_kbytes",
-}
+    "/sys/devices/system/cpu/intel_pstate/no_turbo": "/sys/devices/system/cpu/intel_pstate/min_perf_pct",
+    **{
+        f"/sys/devices/system/cpu/cpufreq/policy{number}/scaling_governor":
+        f"/sys/devices/system/cpu/cpufreq/policy{number}/energy_performance_preference"
+        for number in (0, 1)
+    },
+}  # fmt: skip
 """The file that the kernel changes by itself when one is written."""
+
+TURBO_OFF_PCT = 80
+"""The nominal clock in percent of the highest: without turbo, the lowest clock cannot be above it, and stays there."""
 
 
 class Crash(BaseException):
@@ -142,6 +169,16 @@ class FileKernel(Kernel):
         elif path.endswith("transparent_hugepage/enabled"):
             super().write(beside, "67584" if text == "never" else "90112")
             text = " ".join(f"[{word}]" if word == text else word for word in ("always", "madvise", "never"))
+        elif path.endswith("scaling_governor") and text == "performance":
+            super().write(beside, "performance")
+        elif path.endswith("energy_performance_preference"):
+            governor = path.replace("energy_performance_preference", "scaling_governor")
+            if text != "performance" and self.text(governor) == "performance":
+                raise OSError(16, "Device or resource busy")
+        elif path.endswith("no_turbo") and text == "1":
+            super().write(beside, str(min(TURBO_OFF_PCT, int(self.read(beside)))))
+        elif path.endswith("min_perf_pct") and self.text(path.replace("min_perf_pct", "no_turbo")) == "1":
+            text = str(min(TURBO_OFF_PCT, int(text)))
         elif path.endswith("read_ahead_kb"):
             text = str(int(text) // 4 * 4)
         elif path.endswith("tcp_wmem"):

@@ -31,6 +31,7 @@ MIN_FREE = "/proc/sys/vm/min_free_kbytes"
 WMEM = "/proc/sys/net/ipv4/tcp_wmem"
 THP = "/sys/kernel/mm/transparent_hugepage/enabled"
 READ_AHEAD = "/sys/block/vda/queue/read_ahead_kb"
+NO_TURBO = "/sys/devices/system/cpu/intel_pstate/no_turbo"
 POLICIES = [f"/sys/devices/system/cpu/cpufreq/policy{number}/scaling_governor" for number in (0, 1)]
 
 GOVERNORS = ["performance", "powersave", "schedutil"]
@@ -45,6 +46,7 @@ VALUES: dict[str, st.SearchStrategy[Value]] = {
     "thp.enabled": st.sampled_from(THP_CHOICES),
     "block.read_ahead_kb": st.sampled_from([0, 128, 1027, 16384]),
     "cpufreq.governor": st.sampled_from(GOVERNORS),
+    "intel_pstate.no_turbo": st.sampled_from([0, 1]),
 }
 WRITES = st.sampled_from(sorted(VALUES)).flatmap(lambda name: st.tuples(st.just(name), VALUES[name]))
 REFUSED: list[tuple[Any, Any]] = [
@@ -58,12 +60,13 @@ REFUSED: list[tuple[Any, Any]] = [
 
 THEIRS = {
     SWAPPINESS: ["5", "60", "180"],
-    RATIO: ["15", "20", "90"],
+    RATIO: ["0", "15", "20", "90"],
     BYTES: ["4096", "268435456"],
     MIN_FREE: ["70000", "500000"],
     WMEM: ["4096\t16384\t4194304", "8192\t87380\t6291456", "4096\t16384\t99999999"],
     THP: THP_CHOICES,
     READ_AHEAD: ["64", "128", "99996"],
+    NO_TURBO: ["0", "1"],
     POLICIES[0]: GOVERNORS,
     POLICIES[1]: [*GOVERNORS, "userspace"],
 }

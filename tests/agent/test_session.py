@@ -16,6 +16,7 @@ from knobctl.agent.places import Places
 from knobctl.agent.protocol import AgentError
 from knobctl.agent.recovery import recover
 from knobctl.agent.session import Session
+from knobctl.permanent import apply as permanent
 from knobctl.permanent.ways import read_json
 from tests.agent.fake_kernel import FileKernel
 
@@ -28,6 +29,7 @@ VALUES = {
     "thp.enabled": st.sampled_from(["always", "madvise", "never"]),
     "block.read_ahead_kb": st.integers(0, 16384),
     "cpufreq.governor": st.sampled_from(["performance", "powersave", "schedutil"]),
+    "intel_pstate.no_turbo": st.integers(0, 1),
 }
 WRITES = st.lists(st.sampled_from(sorted(VALUES)).flatmap(lambda name: st.tuples(st.just(name), VALUES[name])))
 
@@ -79,6 +81,35 @@ def test_the_administrators_dirty_bytes_survive_a_tuned_dirty_ratio(kernel: File
     assert kernel.read("/proc/sys/vm/dirty_ratio") == "0"
 
 
+def nothing_in_either_face(kernel: FileKernel) -> dict[str, str]:
+    """A share of 0, which an administrator may choose; in bytes it reads 0 too, and there 0 is refused."""
+    kernel.store("/proc/sys/vm/dirty_ratio", "0")
+    return kernel.snapshot()
+
+
+@pytest.mark.parametrize(("name", "value"), [("vm.dirty_ratio", 40), ("vm.dirty_bytes", 8192)])
+def test_a_twin_with_0_in_both_faces_goes_back_to_0(
+    kernel: FileKernel, session: Session, name: str, value: int
+) -> None:
+    before = nothing_in_either_face(kernel)
+    session.write(name, value)
+    assert {entry["outcome"] for entry in session.restore()} == {"held"}
+    assert kernel.snapshot() == before
+    session.write(name, value)
+    assert session.write(name, 0) == 0
+    assert kernel.snapshot() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("vm.dirty_ratio", 40), ("vm.dirty_bytes", 8192)])
+def test_a_rollback_gives_back_a_twin_with_0_in_both_faces(
+    kernel: FileKernel, places: Places, name: str, value: int
+) -> None:
+    before = nothing_in_either_face(kernel)
+    permanent.apply(kernel, places, {kernel.catalogue[name]: value}, "s", "today")
+    assert {entry["outcome"] for entry in permanent.rollback(kernel, places)["knobs"]} == {"held"}
+    assert kernel.snapshot() == before
+
+
 def test_the_found_value_of_an_idle_twin_is_given_back_through_the_other_face(
     kernel: FileKernel, session: Session
 ) -> None:
@@ -99,6 +130,44 @@ def test_a_side_effect_of_the_kernel_is_restored_too(kernel: FileKernel, session
     assert kernel.read("/proc/sys/vm/min_free_kbytes") == "90112"
     session.restore()
     assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+
+
+CPUFREQ = "/sys/devices/system/cpu/cpufreq/"
+PSTATE = "/sys/devices/system/cpu/intel_pstate/"
+
+
+@pytest.mark.parametrize(
+    ("values", "moved", "text"),
+    [
+        ({"cpufreq.governor": "performance"}, CPUFREQ + "policy0/energy_performance_preference", "performance"),
+        ({"intel_pstate.no_turbo": 1}, PSTATE + "min_perf_pct", "80"),
+    ],
+)
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_what_the_clock_drivers_move_is_nobody_elses_and_goes_back(
+    kernel: FileKernel, session: Session, places: Places, values: dict[str, int | str], moved: str, text: str,
+    cut_off: bool,
+) -> None:  # fmt: skip
+    before = kernel.snapshot()
+    session.write_all(values)
+    assert kernel.read(moved) == text
+    assert session.disturbance() is None
+    report = session.restore() if not cut_off else (recover(kernel, places, "watcher", "killed") or {})["knobs"]
+    assert {entry["outcome"] for entry in report} == {"held"}
+    assert kernel.snapshot() == before
+
+
+def test_clock_knobs_are_set_after_what_moves_them(kernel: FileKernel, session: Session) -> None:
+    before = kernel.snapshot()
+    preference = {"cpufreq.energy_performance_preference": "power"}
+    assert list(session.write_all({**preference, "cpufreq.governor": "powersave"})) == [
+        "cpufreq.governor", "cpufreq.energy_performance_preference",
+    ]  # fmt: skip
+    assert kernel.read(CPUFREQ + "policy1/energy_performance_preference") == "power"
+    session.write_all({"intel_pstate.min_perf_pct": 60, "intel_pstate.no_turbo": 1})
+    assert kernel.read(PSTATE + "min_perf_pct") == "60"
+    assert {entry["outcome"] for entry in session.restore()} == {"held"}
+    assert kernel.snapshot() == before
 
 
 def test_rounding_by_the_kernel_is_held_and_reported(session: Session) -> None:
@@ -292,6 +361,57 @@ def test_a_damaged_journal_is_written_anew_while_something_is_not_back(
     )  # fmt: skip
     assert kernel.read("/proc/sys/vm/swappiness") == "60"
     assert kernel.read("/proc/sys/net/ipv4/tcp_wmem").split()[2] == "7777777", "back already, and theirs since"
+
+
+@pytest.mark.parametrize(("theirs", "outcome"), [("33", "drifted"), ("10", "held")])
+def test_what_the_administrator_decides_after_a_failed_restore_stays(
+    kernel: FileKernel, session: Session, places: Places, theirs: str, outcome: str
+) -> None:
+    session.write("vm.swappiness", 10)
+    kernel.refuse["/proc/sys/vm/swappiness"] = OSError(errno.EBUSY, "Device or resource busy")
+    assert not (session.end("finished") or {})["restored"]
+    kernel.refuse.clear()
+    kernel.store("/proc/sys/vm/swappiness", theirs)
+    record = recover(kernel, places, "restore", "asked for")
+    assert record is not None
+    assert [entry["outcome"] for entry in record["knobs"]] == [outcome]
+    assert kernel.read("/proc/sys/vm/swappiness") == ("33" if theirs == "33" else "60"), "10 is ours"
+    assert not os.path.exists(places.journal)
+
+
+def test_a_file_that_could_not_even_be_read_is_put_back_later(
+    kernel: FileKernel, session: Session, places: Places, root: Path, tmp_path: Path
+) -> None:
+    session.write("vm.swappiness", 10)
+    path = root / "proc/sys/vm/swappiness"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    assert not (session.end("finished") or {})["restored"]
+    path.unlink()
+    (tmp_path / "elsewhere").rename(path)
+    assert (recover(kernel, places, "restore", "asked for") or {})["restored"]
+    assert kernel.read("/proc/sys/vm/swappiness") == "60"
+
+
+def test_a_relative_folder_is_refused_because_who_recovers_is_somewhere_else(
+    new_session: Callable[[], Session], places: Places
+) -> None:
+    with pytest.raises(AgentError, match="'work' is no absolute path"):
+        new_session().begin("s", "work")
+    assert not os.path.exists(places.journal)
+
+
+def test_the_work_folder_is_named_without_links(
+    new_session: Callable[[], Session], places: Places, tmp_path: Path
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    session = new_session()
+    session.begin("s", str(tmp_path / "link"))
+    assert Path(session.folder).parent == tmp_path / "real"
+    history = journal.read(places.journal)
+    assert history is not None
+    assert history.begin["folder"] == session.folder
 
 
 def test_a_journal_that_vanished_is_remembered_by_the_agent(

@@ -184,6 +184,8 @@ def test_side_effects_of_the_kernel() -> None:
     assert catalogue()["thp.enabled"].affects == ("vm.min_free_kbytes",)
     assert set(catalogue()["block.scheduler"].affects) == {"block.nr_requests", "block.wbt_lat_usec"}
     assert catalogue()["net.ipv4.tcp_congestion_control"].affects == ("net.ipv4.tcp_allowed_congestion_control",)
+    assert catalogue()["cpufreq.governor"].affects == ("cpufreq.energy_performance_preference",)
+    assert catalogue()["intel_pstate.no_turbo"].affects == ("intel_pstate.min_perf_pct",)
 
 
 def test_settings_that_left_the_kernel_are_known_with_the_version() -> None:

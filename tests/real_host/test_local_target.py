@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -150,6 +151,34 @@ def test_a_file_is_put_with_the_users_rights_whatever_takes_the_folders_place(ta
         elsewhere.rmdir()
 
 
+def test_root_neither_deletes_nor_ends_for_the_caller_what_the_caller_could_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever may start the agent can give the work folder's name to a folder that is somebody else's."""
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setenv("SUDO_UID", str(nobody.pw_uid))
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="shared-") as base:
+        os.chown(base, nobody.pw_uid, nobody.pw_gid)
+        theirs = Path(base, "theirs")
+        theirs.mkdir()
+        (theirs / "precious").write_text("text")
+        worker = subprocess.Popen(["sleep", "321"], cwd=theirs)
+        target = LocalTarget(base=base)
+        target.open("test")
+        folder = Path(target.folder)
+        try:
+            assert folder.stat().st_uid == nobody.pw_uid
+            swap = 'mv "$0" "$0-away" && mv "$1" "$0"'
+            assert target.run(Command(("sh", "-c", swap, str(folder), str(theirs)), 10)).ok
+            target.close()
+            assert (folder / "precious").read_text() == "text"
+            assert worker.poll() is None
+        finally:
+            target.close()
+            worker.kill()
+            worker.wait()
+
+
 def test_a_benchmark_has_limits_of_its_own(target: LocalTarget) -> None:
     shown = "ulimit -Hc; grep 'Max realtime priority' /proc/self/limits; cat /proc/self/oom_score_adj"
     core, priority, score = target.run(Command(("sh", "-c", shown), 10)).output.splitlines()
@@ -266,6 +295,25 @@ def test_kill_9_restores_within_five_seconds(victim: str, untouched: dict[str, s
         "agent and watcher": ("restore", "asked for by `knobctl restore`"),
     }
     assert (record["by"], record["reason"]) == words[victim]
+
+
+def test_a_watcher_killed_after_a_file_was_put_is_noticed(untouched: dict[str, str]) -> None:
+    """The file is made as another user, and with that the kernel forgets that the agent wants to hear of this."""
+    target = LocalTarget()
+    target.open("test")
+    target.put("settings.conf", "text")
+    target.write(WRITES)
+    assert target._connection is not None
+    watcher = target._connection.pid
+    agent = children(watcher)[0]
+    os.kill(watcher, signal.SIGKILL)
+    assert eventually(lambda: values() == untouched)
+    assert eventually(lambda: not started_at(agent))
+    record = read_json(Places().last_run)
+    assert record is not None
+    assert (record["by"], record["reason"]) == ("agent", "signal SIGTERM")
+    with pytest.raises(TargetError, match="the agent ended during the run"):
+        target.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

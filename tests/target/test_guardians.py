@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from knobctl.agent import protocol
 from knobctl.agent.places import Places
 from knobctl.errors import Busy, KnobChangedByOther, KnobctlError, PreflightRefused
 from knobctl.permanent.ways import read_json
 from knobctl.target import Command, pack
 from knobctl.target.local import LocalTarget
-from tests.real_host.waiting import children, eventually, started_at
+from tests.real_host.waiting import children, eventually, running, started_at
 
 FILES = {
     "proc/sys/vm/swappiness": "60\n",
@@ -63,8 +64,8 @@ def guardians(target: LocalTarget) -> tuple[int, int]:
     return watcher, children(watcher)[0]
 
 
-def is_as_found(root: Path) -> bool:
-    return all((root / name).read_text() == text for name, text in FILES.items())
+def is_as_found(root: Path, but: str = "") -> bool:
+    return all((root / name).read_text() == text for name, text in FILES.items() if name != but)
 
 
 def last_run(root: Path) -> dict[str, Any]:
@@ -214,12 +215,73 @@ def test_a_command_may_not_take_longer_than_a_day(open_target: Callable[[], Loca
         target.run(Command(("true",), 90_000))
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_daemon_below_a_relative_or_linked_folder_is_ended(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    monkeypatch.setenv("KNOBCTL_STATE_DIR", str(tmp_path / "state"))
+    (tmp_path / "real").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.chdir(tmp_path)
+    target = LocalTarget(base=str(tmp_path / "link") if linked else "real", root=str(root))
+    target.open("guarded", NAMES)
+    try:
+        target.write(NEW)
+        target.run(Command(("sh", "-c", "setsid sleep 337 >/dev/null 2>&1 &"), 10))
+        assert target.folder.startswith(f"{tmp_path}/real/knobctl-")
+        assert eventually(lambda: not running("^sleep 337"))
+    finally:
+        target.close()
+    assert not list((tmp_path / "real").iterdir())
+
+
 def test_output_without_end_does_not_keep_the_agent_from_its_signs_of_life(
     open_target: Callable[[], LocalTarget],
 ) -> None:
     target = open_target()
     outcome = target.run(Command(("sh", "-c", "yes & yes & yes"), 3.0))
     assert outcome.timed_out
+
+
+def test_a_main_program_that_does_not_read_does_not_keep_the_agent_from_looking(root: Path, tmp_path: Path) -> None:
+    program = str(pack.install(pack.AGENT, tmp_path / "state"))
+    requests: list[dict[str, Any]] = [
+        {"op": "open", "session": "deaf", "base": str(tmp_path), "knobs": NAMES},
+        {"op": "write", "values": NEW},
+        {"op": "run", "argv": ["yes", "x" * 4000], "timeout": 60},
+    ]
+    agent = subprocess.Popen(
+        [sys.executable, "-I", "-S", program, "--root", str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert agent.stdin is not None and agent.stdout is not None
+    try:
+        agent.stdin.write(b"".join(protocol.encode({"id": number, **each}) for number, each in enumerate(requests)))
+        agent.stdin.flush()
+        while b"xxx" not in agent.stdout.readline():
+            assert agent.poll() is None
+        (root / "proc/meminfo").write_text("MemTotal: 4194304 kB\nMemAvailable: 20480 kB\n")
+        assert eventually(lambda: is_as_found(root, but="proc/meminfo"), 10)
+    finally:
+        agent.stdin.close()
+        agent.stdout.close()
+        agent.wait(20)
+
+
+def test_what_a_run_leaves_can_be_seen_by_everybody_whatever_the_users_umask(root: Path, tmp_path: Path) -> None:
+    program = str(pack.install(pack.AGENT, tmp_path / "state"))
+    agent = subprocess.Popen(
+        [sys.executable, "-I", "-S", program, "--root", str(root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, umask=0o077,
+    )  # fmt: skip
+    assert agent.stdin is not None and agent.stdout is not None
+    agent.stdin.write(protocol.encode({"id": 1, "op": "open", "session": "s", "base": str(tmp_path), "knobs": NAMES}))
+    agent.stdin.flush()
+    assert protocol.decode(agent.stdout.readline())["ok"]
+    places = Places(str(root))
+    paths = (places.state, places.run, places.journal)
+    modes = [os.stat(path).st_mode & 0o777 for path in paths]
+    agent.communicate(timeout=20)
+    assert (modes, os.stat(places.last_run).st_mode & 0o777) == ([0o755, 0o755, 0o644], 0o644)
 
 
 def test_every_line_of_the_journal_reaches_the_watcher_too(open_target: Callable[[], LocalTarget], root: Path) -> None:

@@ -1,6 +1,7 @@
 """Entry point of the zipapp: without ``--lock`` it is the watcher, with it the agent."""
 
 import argparse
+import os
 import sys
 
 from knobctl.agent import recovery, server
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("--watcher", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--line", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    os.umask(0o022)  # everybody may see what a run left, whatever the user keeps to oneself
     kernel = Kernel(carried(), options.root)
     places = Places(options.root)
     if options.lock is not None:

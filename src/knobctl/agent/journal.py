@@ -10,7 +10,7 @@ import json
 import os
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from knobctl.agent.places import sync_folder
 
@@ -36,12 +36,23 @@ class FileHistory:
     pending: bool = False
 
 
+def choose_face(faces: Sequence[FileHistory]) -> None:
+    """Of a twin's faces a restore writes the one that is in use.
+
+    Where both read 0 that is the share: the kernel refuses a 0 in bytes, although it begins with one there.
+    """
+    unused = all(face.found == "0" for face in faces)
+    for face in faces:
+        face.active = face.found != "0" or (unused and not face.path.endswith("bytes"))
+
+
 @dataclass
 class History:
     """Everything that a journal says.
 
     Attributes:
-        begin: The first entry: session, boot_id, folder, pid, started.
+        begin: The first entry: session, boot_id, folder, uid and gid of its user, whether that is the caller, pid,
+            started.
         files: Every file that was or may have been written, in the order of their first write.
     """
 
@@ -103,27 +114,32 @@ def read(path: str, copy: bytes = b"") -> Optional[History]:
     Raises:
         OSError: The file exists and cannot be read, and there is no copy.
     """
+    content = b""
     try:
         with open(path, "rb") as handle:
             content = handle.read()
-    except FileNotFoundError:
-        content = b""
-    except OSError:
-        if not copy:
+    except OSError as error:
+        if not copy and not isinstance(error, FileNotFoundError):
             raise
-        content = b""
     history = History()
     for entry in max(_entries(content), _entries(copy), key=len):
         _take(history, entry)
     return history if history.begin or history.files else None
 
 
-def text(history: History, paths: Sequence[str]) -> str:
-    """A journal that is only about these files, which are yet to be put back."""
+def text(history: History, now: Mapping[str, str]) -> str:
+    """A journal that is only about files which are yet to be put back.
+
+    Args:
+        history: What the journal said.
+        now: Their texts now, which are ours: what differs from them later is somebody else's choice. Empty for a file
+            that cannot be read.
+    """
     entries = [history.begin]
-    for entry in (history.files[path] for path in paths):
-        entries.append({"kind": "found", "path": entry.path, "text": entry.found, "active": entry.active})
-        entries.append({"kind": "intent", "path": entry.path})
+    for path, seen in now.items():
+        entry = history.files[path]
+        entries.append({"kind": "found", "path": path, "text": entry.found, "active": entry.active})
+        entries.append({"kind": "seen", "path": path, "text": seen} if seen else {"kind": "intent", "path": path})
     return b"".join(map(_line, entries)).decode("ascii")
 
 

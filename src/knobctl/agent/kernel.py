@@ -57,12 +57,9 @@ class Kernel:
 
     def files(self, knob: Knob) -> Tuple[str, ...]:
         """Paths (without the root) of the files behind a knob; empty when it is absent here."""
-        if "{disk}" in knob.path:
-            if not self.disk:
-                return ()
-            path = knob.path.replace("{disk}", self.disk)
-        else:
-            path = knob.path
+        if "{disk}" in knob.path and not self.disk:
+            return ()
+        path = knob.path.replace("{disk}", self.disk)
         if "*" in path:
             found = sorted(glob.glob(self.real(path)))
             return tuple("/" + os.path.relpath(name, self.root) for name in found)

@@ -1,6 +1,7 @@
 """Machine metrics over a benchmark run: two readings of the kernel's counters in, differences out."""
 
 import os
+import re
 import time
 from typing import Dict, List, Optional, Tuple
 
@@ -66,10 +67,8 @@ class Sampler:
         counters: Dict[str, float] = {}
         stat = self._text("proc/stat")
         for line in stat.splitlines():
-            fields = line.split()
-            if fields and fields[0] == "cpu":
-                for name, value in zip(_CPU_FIELDS, fields[1:]):
-                    counters["cpu." + name] = float(value)
+            if line.startswith("cpu "):
+                counters.update({"cpu." + name: float(value) for name, value in zip(_CPU_FIELDS, line.split()[1:])})
         counters["ctxt"] = _pairs(stat).get("ctxt", 0.0)
         vmstat = _pairs(self._text("proc/vmstat"))
         counters.update({name: vmstat[name] for name in ("pgmajfault", "pswpin", "pswpout") if name in vmstat})
@@ -93,27 +92,15 @@ class Sampler:
 
 
 _CPU_FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
-_RATES = {
-    "major_faults": ("pgmajfault",),
-    "swap_rate": ("pswpin", "pswpout"),
-    "context_switches": ("ctxt",),
-}
+_RATES = {"major_faults": ("pgmajfault",), "swap_rate": ("pswpin", "pswpout"), "context_switches": ("ctxt",)}
 
 
 def _pairs(text: str) -> Dict[str, float]:
-    found = {}
-    for line in text.splitlines():
-        fields = line.split()
-        if len(fields) > 1 and fields[1].lstrip("-").isdigit():
-            found[fields[0]] = float(fields[1])
-    return found
+    lines = [line.split() for line in text.splitlines()]
+    return {line[0]: float(line[1]) for line in lines if len(line) > 1 and line[1].lstrip("-").isdigit()}
 
 
 def _some_total(text: str) -> Optional[float]:
     """Microseconds in which some task waited, from a pressure file (Documentation/accounting/psi.rst)."""
-    for line in text.splitlines():
-        if line.startswith("some "):
-            for word in line.split():
-                if word.startswith("total="):
-                    return float(word[len("total=") :])
-    return None
+    found = re.search("^some .*total=([0-9]+)", text, re.MULTILINE)
+    return float(found.group(1)) if found else None

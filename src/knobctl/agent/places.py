@@ -1,15 +1,19 @@
 """Where the agent keeps things on the target, below a root folder that is ``/`` outside of tests."""
 
+import contextlib
 import fcntl
 import os
 import shutil
 import time
+from typing import Any, Mapping
 
+from knobctl.agent.processes import acting_as
 from knobctl.agent.protocol import BUSY, NOT_PERMITTED, AgentError
 
 FOLDER_PREFIX = "knobctl-"
+FOLDER_MODE = 0o755
 LOCK_SECONDS = 0.5
-"""`knobctl status` looks at the lock for an instant; a run that begins then waits instead of giving up."""
+"""The timer's look holds the lock for an instant; a run that begins then waits instead of giving up."""
 
 
 class Places:
@@ -37,14 +41,20 @@ class Places:
         self.applied = os.path.join(self.state, "applied.json")
 
     def prepare(self) -> int:
-        """Makes the folders. Returns an open handle of the lock file, not yet locked.
+        """Makes the folders, which everybody may look into. Returns an open handle of the lock file, not yet locked.
+
+        Nobody else may open that file: whoever can, even for reading alone, can hold the lock.
 
         Raises:
             OSError: The disk is full or read-only, or the caller is not root.
         """
         for folder in (self.state, self.run):
-            os.makedirs(folder, mode=0o755, exist_ok=True)
-        return os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            os.makedirs(folder, mode=FOLDER_MODE, exist_ok=True)
+            with contextlib.suppress(OSError):  # what was left has to be put back on a read-only disk too
+                os.chmod(folder, FOLDER_MODE)
+        lock = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        os.fchmod(lock, 0o600)
+        return lock
 
 
 def check_permission(places: Places) -> None:
@@ -89,7 +99,7 @@ def write_atomically(path: str, text: str, mode: int = 0o644) -> None:
     Raises:
         OSError: It could not be written; the old file is untouched.
     """
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    os.makedirs(os.path.dirname(path), mode=FOLDER_MODE, exist_ok=True)
     fresh = path + ".knobctl-new"
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
@@ -123,11 +133,16 @@ def sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def remove_work_folder(folder: str) -> None:
+def remove_work_folder(begin: Mapping[str, Any]) -> None:
     """Deletes a session's work folder, if that is what it is: a real folder with the agent's prefix.
 
-    Links in it are not followed (``shutil.rmtree`` works with descriptors), so somebody who puts another folder in its
-    place gains nothing.
+    Links in it are not followed (``shutil.rmtree`` works with descriptors), and what is the caller's is deleted with
+    the caller's rights: who puts another folder in its place gains nothing.
+
+    Args:
+        begin: The journal's first entry. Without ``caller`` in it, root itself asked for the run.
     """
+    folder = str(begin.get("folder", ""))
     if os.path.basename(folder).startswith(FOLDER_PREFIX) and not os.path.islink(folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        with acting_as(begin.get("uid", 0) if begin.get("caller") else 0, begin.get("gid", 0)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -4,14 +4,15 @@ import contextlib
 import ctypes
 import os
 import pwd
+import re
 import resource
 import signal
 import subprocess
 import time
-from typing import Callable, Dict, Iterator, List, Mapping, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 SAFE_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -61,11 +62,16 @@ def die_with_parent(with_signal: int = signal.SIGTERM) -> None:
 
 @contextlib.contextmanager
 def acting_as(uid: int, gid: int) -> Iterator[None]:
-    """Files are made, opened and deleted with this user's rights, so that no link can lead root astray."""
+    """Files are made, opened and deleted with this user's rights, so that no link can lead root astray.
+
+    The kernel forgets the signal of :func:`die_with_parent` with every change of the user, so it is asked for again. A
+    parent that ended meanwhile gives none any more: whoever relies on it compares ``os.getppid()`` afterwards.
+    """
     if os.geteuid() != 0 or uid == 0:
         yield
         return
-    groups = os.getgroups()
+    groups, with_parent = os.getgroups(), ctypes.c_int()
+    _LIBC.prctl(_PR_GET_PDEATHSIG, ctypes.byref(with_parent), 0, 0, 0)
     os.setgroups([gid])
     os.setegid(gid)
     os.seteuid(uid)
@@ -75,6 +81,7 @@ def acting_as(uid: int, gid: int) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(0)
         os.setgroups(groups)
+        die_with_parent(with_parent.value)
 
 
 def set_oom_score(score: str) -> str:
@@ -123,23 +130,24 @@ def spawn(argv: Sequence[str], identity: Identity, folder: str, env: Mapping[str
         set_oom_score(own)
 
 
-def descendants(of: int, folder: str = "") -> Set[int]:
+def descendants(of: int, folder: str = "", uid: Optional[int] = None) -> Set[int]:
     """Process ids of all living descendants of a process, and of every process whose current folder is inside
-    ``folder`` (a server that turned itself into a daemon)."""
+    ``folder`` (a server that turned itself into a daemon), with its descendants.
+
+    What is found by its folder alone counts only when it is this user's (None: anybody's): others may work there too,
+    and the user may give the folder's name to another one.
+    """
     children: Dict[int, List[int]] = {}
+    users: Dict[int, int] = {}
     inside: Set[int] = set()
-    for pid, parent in _processes():
+    for pid, parent, user in _processes():
         children.setdefault(parent, []).append(pid)
+        users[pid] = user
         if folder and _works_in(pid, folder):
             inside.add(pid)
-    found: Set[int] = set()
-    waiting = [of, *inside]
-    while waiting:
-        for child in children.get(waiting.pop(), ()):
-            if child not in found:
-                found.add(child)
-                waiting.append(child)
-    return (found | inside) - {of, os.getpid()}
+    found = _below({of}, children)
+    theirs = (inside | _below(inside, children)) - found
+    return (found | {pid for pid in theirs if uid in (None, users[pid])}) - {of, os.getpid()}
 
 
 def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) -> None:
@@ -150,20 +158,15 @@ def end(find: Callable[[], Set[int]], grace: float, first: int = signal.SIGINT) 
         grace: Seconds between the polite signal and SIGKILL.
         first: The polite signal.
     """
+    began = time.monotonic()
     signal_all(find(), first)
-    deadline = time.monotonic() + grace
-    while time.monotonic() < deadline:
-        reap()
-        if not find():
-            return
-        time.sleep(0.02)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
+    while time.monotonic() < began + grace + 5:
         reap()
         left = find()
         if not left:
             return
-        signal_all(left, signal.SIGKILL)
+        if time.monotonic() >= began + grace:
+            signal_all(left, signal.SIGKILL)
         time.sleep(0.02)
 
 
@@ -185,18 +188,27 @@ def reap() -> None:
             return
 
 
-def _processes() -> List[Tuple[int, int]]:
+def _processes() -> List[Tuple[int, int, int]]:
+    """Process id, parent and real user (whose processes may end it) of everything that lives."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % name, encoding="ascii", errors="replace") as handle:
-                fields = handle.read().rpartition(")")[2].split()
+            with open("/proc/%s/status" % name, encoding="ascii", errors="replace") as handle:
+                facts = dict(re.findall(r"^(State|PPid|Uid):\s+(\w+)", handle.read(), re.MULTILINE))
         except OSError:
             continue
-        if fields and fields[0] not in ("Z", "X"):
-            found.append((int(name), int(fields[1])))
+        if len(facts) == 3 and facts["State"] not in ("Z", "X"):
+            found.append((int(name), int(facts["PPid"]), int(facts["Uid"])))
+    return found
+
+
+def _below(pids: Set[int], children: Mapping[int, Sequence[int]]) -> Set[int]:
+    found: Set[int] = set()
+    waiting = list(pids)
+    while waiting:
+        fresh = set(children.get(waiting.pop(), ())) - found
+        found |= fresh
+        waiting.extend(fresh)
     return found
 
 

@@ -62,13 +62,13 @@ def recover(
     else:
         record["knobs"] = restore(kernel, history, functools.partial(_announce, places))
         record["restored"] = back(record["knobs"])
-        _end_everything(str(begin.get("folder", "")), grace)
-    remove_work_folder(str(begin.get("folder", "")))
+        _end_everything(begin, grace)
+    remove_work_folder(begin)
     try:
         if record["restored"]:
             delete(places.journal)
         else:  # written anew, because the file may have been damaged
-            failed = [entry["path"] for entry in record["knobs"] if entry["outcome"] == "failed"]
+            failed = {entry["path"]: entry["now"] for entry in record["knobs"] if entry["outcome"] == "failed"}
             write_atomically(places.journal, journal.text(history, failed))
     except OSError as error:  # a disk that became read-only: the machine is what counts
         record["problem"] = "the journal %s cannot be removed or written: %s" % (places.journal, explain(error))
@@ -125,7 +125,8 @@ def _keep(places: Places, record: Dict[str, Any]) -> None:
         write_atomically(places.last_run, encode(record).decode("ascii"))
 
 
-def _end_everything(folder: str, grace: float) -> None:
-    """Ends all descendants of this process and everything that works in the folder."""
+def _end_everything(begin: Dict[str, Any], grace: float) -> None:
+    """Ends all descendants of this process, and everything of the run's user that works in the folder."""
+    folder = str(begin.get("folder", ""))
     own = folder if os.path.basename(folder).startswith(FOLDER_PREFIX) else ""
-    processes.end(lambda: processes.descendants(os.getpid(), own), grace)
+    processes.end(lambda: processes.descendants(os.getpid(), own, begin.get("uid")), grace)

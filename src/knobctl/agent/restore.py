@@ -33,9 +33,11 @@ def restore(
         nothing to put back) or ``failed``.
     """
     drifted = {path for path, entry in history.files.items() if _changed_by_other(kernel, entry)}
-    for knob in kernel.catalogue:  # who chose one face of a twin chose both
-        if knob.twin and drifted.intersection(kernel.files(knob)):
-            drifted.update(kernel.files(kernel.catalogue[knob.twin]))
+    faces: Dict[str, str] = {}
+    for knob in kernel.catalogue:
+        if knob.twin:
+            faces.update(zip(kernel.files(knob), kernel.files(kernel.catalogue[knob.twin])))
+    drifted.update([faces[path] for path in drifted if path in faces])  # who chose one face of a twin chose both
     wanted = {
         path: codec.settable(kernel.text(path) or "") if path in drifted else entry.found
         for path, entry in history.files.items()
@@ -43,11 +45,9 @@ def restore(
     details: Dict[str, str] = {}
     for turn, pause in enumerate(PAUSES):
         time.sleep(pause)
-        left = [
-            entry
-            for entry in history.files.values()
-            if (entry.active or entry.path in drifted) and not _is_back(kernel, entry.path, wanted[entry.path], details)
-        ]
+        away = {path for path, text in wanted.items() if not _is_back(kernel, path, text, details)}
+        away.update([faces[path] for path in away if path in faces])  # a 0 is back only when the other face is
+        left = [entry for path, entry in history.files.items() if path in away and (entry.active or path in drifted)]
         if not left:
             break
         if turn == 0:

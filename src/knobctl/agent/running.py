@@ -159,7 +159,7 @@ class Run:
 
 
 def tail(program: Program) -> List[str]:
-    """The last lines of a program's output."""
+    """The last lines of a program's output, with those that have arrived since."""
     for _ in program.lines():
         pass
     return list(program.last_lines)

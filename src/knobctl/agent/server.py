@@ -1,8 +1,8 @@
 """The agent's loop: requests on standard input, the output of programs, signals and time; one thread, no surprises.
 
 It ends, restoring everything first, when its input closes, when it hears nothing for a minute while a session is open,
-on SIGTERM or SIGHUP, and when the watcher dies (which arrives as SIGTERM). Once a second it gives a sign of life and
-looks whether the machine is well and nobody else has touched the run's knobs.
+on SIGTERM or SIGHUP, and when the watcher dies (which arrives as SIGTERM, or is seen). Once a second it gives a sign of
+life and looks whether the machine is well and nobody else has touched the run's knobs.
 """
 
 import functools
@@ -36,13 +36,15 @@ class Server:
         kernel: The machine's knobs.
         places: Where the agent keeps things.
         lock: Open handle of the lock file.
+        watcher: Process id of the watcher, which is the parent of this process as long as it lives.
         line: Open handle of the pipe to the watcher.
     """
 
-    def __init__(self, kernel: Kernel, places: Places, lock: int, line: int) -> None:
+    def __init__(self, kernel: Kernel, places: Places, lock: int, watcher: int, line: int) -> None:
         self._kernel = kernel
         self._places = places
         self._lock = lock
+        self._watcher = watcher
         self._line = line
         self._told_all = True
         self._identity = processes.Identity(os.environ)
@@ -92,7 +94,13 @@ class Server:
         return 0
 
     def _look(self) -> None:
-        """Gives a sign of life, and looks whether the session can go on as it is."""
+        """Gives a sign of life, and looks whether the session can go on as it is.
+
+        Whether the watcher lives is asked each time, not once a second: its death gives no signal while this process
+        acts as somebody else, which it only does within a request.
+        """
+        if os.getppid() != self._watcher:
+            self._reason = self._reason or "the watcher ended"
         if time.monotonic() < self._next_look:
             return
         self._tell_watcher(b"\n")
@@ -182,17 +190,14 @@ class Server:
                 if time.monotonic() > deadline:
                     self._reason = "the main program no longer reads"
                 select.select([], [1], [], 1.0)
-                self._tell_watcher(b"\n")
-                if self._guard is not None:
-                    self._guard.rest()
+                self._look()
             except OSError:
                 self._reason = "the main program ended"
 
     def _pump(self) -> None:
         if self._run is not None:
             outcome = self._run.pump()
-            over = outcome is not None
-            if (over or self._run.program.at_end) and self._listening:
+            if (outcome is not None or self._run.program.at_end) and self._listening:
                 self._selector.unregister(self._listening)
                 self._listening = 0
             if outcome is not None:
@@ -201,15 +206,14 @@ class Server:
                 self._end_strays()
                 self._answer(number, functools.partial(self._outcome, outcome))
         for service in self._services.values():
-            for _ in service.lines():
-                pass
+            tail(service)
 
     def _end_strays(self) -> None:
         """Ends what a finished benchmark left running: everything of ours that is not part of a service."""
 
         def strays() -> "set[int]":
             kept = {pid for service in self._services.values() for pid in service.family()}
-            return processes.descendants(os.getpid(), self._session.folder) - kept
+            return processes.descendants(os.getpid(), self._session.folder, self._identity.uid) - kept
 
         if strays():
             processes.end(strays, grace=0.5)
@@ -328,8 +332,7 @@ class Server:
             os.kill(service.pid, self._signals[name])
         deadline = time.monotonic() + 10.0
         while service.exit_code() is None and time.monotonic() < deadline:
-            for _ in service.lines():
-                pass
+            tail(service)
             time.sleep(0.02)
         processes.end(service.family, grace=0.0, first=signal.SIGKILL)
         service.exit_code()
@@ -356,4 +359,4 @@ def main(kernel: Kernel, places: Places, lock: int, watcher: int, line: int) -> 
     processes.set_oom_score(processes.GUARDIAN_OOM_SCORE)
     if os.getppid() != watcher:
         return 1
-    return Server(kernel, places, lock, line).serve()
+    return Server(kernel, places, lock, watcher, line).serve()

@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
-from knobctl.agent.journal import FileHistory, History, Journal
+from knobctl.agent.journal import FileHistory, History, Journal, choose_face
 from knobctl.agent.kernel import Kernel, disk_under, explain
 from knobctl.agent.places import FOLDER_PREFIX, Places, check_permission, delete, remove_work_folder, take_lock
 from knobctl.agent.processes import Identity, acting_as
@@ -64,6 +64,9 @@ class Session:
         """
         if self.is_open:
             raise AgentError(BAD_REQUEST, "a session is open already")
+        if not os.path.isabs(base):
+            raise AgentError(BAD_REQUEST, "%r is no absolute path" % base)
+        base = os.path.realpath(base)  # processes tell where they work without links
         check_permission(self._places)
         take_lock(self._lock)
         try:
@@ -81,6 +84,7 @@ class Session:
             self.folder = os.path.join(base, FOLDER_PREFIX + secrets.token_hex(6))
             self._history.begin = {
                 "kind": "begin", "session": session, "boot_id": self._kernel.boot_id(), "folder": self.folder,
+                "uid": self._identity.uid, "gid": self._identity.gid, "caller": self._identity.is_caller,
                 "pid": os.getpid(), "started": time.time(),
             }  # fmt: skip
             self._journal = Journal(self._places.journal, copy)
@@ -196,7 +200,7 @@ class Session:
         """Nothing was written: takes back what ``begin`` made."""
         if self._journal is not None:
             self._journal.close()
-        remove_work_folder(self.folder)
+        remove_work_folder(self._history.begin)
         with contextlib.suppress(OSError):  # read-only: the next start finds a journal without a write
             delete(self._places.journal)
         self._journal, self._history, self.folder = None, History(), ""
@@ -227,10 +231,9 @@ class Session:
                     fresh[path] = FileHistory(path, codec.settable(self._kernel.read(path)))
         except OSError as error:
             raise AgentError(WRITE_FAILED, "cannot read %s: %s" % (knob.name, explain(error))) from None
-        for name in (knob.name, knob.twin) if knob.twin else ():
-            for path in self._kernel.files(self._kernel.catalogue[name]):
-                if path in fresh:
-                    fresh[path].active = fresh[path].found != "0"
+        if knob.twin:
+            twins = (*self._kernel.files(knob), *self._kernel.files(self._kernel.catalogue[knob.twin]))
+            choose_face([fresh[path] for path in twins if path in fresh])
         return fresh
 
     def _check_unchanged(self, paths: List[str]) -> None:

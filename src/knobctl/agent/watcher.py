@@ -1,7 +1,7 @@
 """The watcher: starts the agent as its child, listens for its signs of life, and when it dies restores in its place.
 
-It does nothing else, so that nothing else can bring it down. It holds the lock together with the agent: while either
-lives, no other run begins.
+It does nothing else, so that nothing else can bring it down. It holds the lock together with the agent: while a session
+is open and either lives, no other run begins.
 """
 
 import fcntl

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from knobctl.agent.places import Places
 from knobctl.chat.dialogue import Dialogue
@@ -25,7 +24,7 @@ from knobctl.store import SessionRecord
 from knobctl.target import Target
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
-from knobctl.target.standing import was_cut_off
+from knobctl.target.standing import has_journal, was_cut_off
 
 NOT_APPLIED = "Nothing was applied; later: {}"
 
@@ -79,7 +78,7 @@ def restore(target: Target, dialogue: Dialogue) -> None:
     local = _this_machine(target)
     places = Places(local.root)
     if not was_cut_off(places):
-        going_on = Path(places.journal).exists()
+        going_on = has_journal(places)
         dialogue.say("a run is going on, nothing to restore" if going_on else "nothing to restore: no run was cut off")
         return
     if not dialogue.confirm("A run was cut off. Put its knobs back?"):

@@ -40,6 +40,7 @@ from knobctl.report.status_view import describe_status, read_status
 from knobctl.store import SessionRecord, Store
 from knobctl.target.base import KnobRestore
 from knobctl.target.local import LocalTarget
+from knobctl.target.standing import has_journal
 
 SESSION = click.argument("session", default="last", metavar="[SESSION]")
 
@@ -109,7 +110,7 @@ def rollback_command(yes: bool, as_json: bool) -> int:
 @guarded
 def restore_command(as_json: bool) -> int:
     """Put back what an interrupted run left. Does nothing when nothing was left."""
-    if not Path(Places().journal).exists():
+    if not has_journal(Places()):
         say("nothing to restore: no run was cut off")
         if as_json:
             put({"success": True, "restored": [], "record": None})

@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--root", default="/", help="folder that holds proc, sys, etc, var and run (for tests)")
     parser.add_argument("--patience", type=float, default=SWITCH_SECONDS, help="seconds for TuneD (for tests)")
     options = parser.parse_args()
+    os.umask(0o022)  # everybody may see what is applied, whatever the user keeps to oneself
     places = Places(options.root)
     tuned = Tuned(options.root, options.patience)
     try:

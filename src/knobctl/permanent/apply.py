@@ -8,7 +8,7 @@ import contextlib
 import os
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
-from knobctl.agent.journal import FileHistory, History
+from knobctl.agent.journal import FileHistory, History, choose_face
 from knobctl.agent.kernel import Kernel, explain
 from knobctl.agent.places import Places, delete, write_atomically
 from knobctl.agent.protocol import BAD_REQUEST, NO_SPACE, RESTORE_INCOMPLETE, WRITE_FAILED, AgentError, encode
@@ -160,9 +160,9 @@ def _look(kernel: Kernel, knobs: List[Knob]) -> History:
                 text = kernel.text(path)
                 if path not in history.files and text is not None:
                     history.files[path] = FileHistory(path, codec.settable(text))
-        for name in (knob.name, knob.twin) if knob.twin else ():
-            for path in kernel.files(kernel.catalogue[name]):
-                history.files[path].active = history.files[path].found != "0"
+        if knob.twin:
+            twins = (*kernel.files(knob), *kernel.files(kernel.catalogue[knob.twin]))
+            choose_face([history.files[path] for path in twins if path in history.files])
     return history
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from knobctl.agent.places import Places
@@ -12,7 +11,7 @@ from knobctl.knobs import Value
 from knobctl.permanent.ways import read_json
 from knobctl.persist import Applied, applied_here, describe_restore, knob_restores
 from knobctl.target.local import LocalTarget
-from knobctl.target.standing import was_cut_off
+from knobctl.target.standing import has_journal, was_cut_off
 from knobctl.target.text import clean
 
 WAYS = {"sysctl.d": "sysctl.d", "tuned": "TuneD"}
@@ -66,13 +65,17 @@ class StatusRecord:
 
 
 def read_status(target: LocalTarget) -> StatusRecord:
-    """How the machine stands now. Changes nothing, and needs no rights."""
+    """How the machine stands now. Changes nothing, and needs no rights.
+
+    Raises:
+        NotPermitted: Somebody took away everybody's right to look into the agent's folders.
+    """
     places = Places(target.root)
     applied = applied_here(target)
     names = list(dict.fromkeys(name for entry in applied for name in entry.values))
     interrupted = was_cut_off(places)
     return StatusRecord(
-        running=Path(places.journal).exists() and not interrupted,
+        running=has_journal(places) and not interrupted,
         interrupted=interrupted,
         last_run=read_json(places.last_run),
         applied=applied,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from knobctl.agent.kernel import Kernel
@@ -68,14 +69,14 @@ class LocalTarget:
     ) -> None:
         self.catalogue: Catalogue = catalogue()
         self.clock = RealClock()
-        self.workdir = base
+        self.workdir = str(Path(base).absolute())  # the agent, and who finishes its work, may be somewhere else
         self._limits = dict(limits or {})
         self._options = [
             *(["--root", root] if root != "/" else []),
             *([f"--patience={patience:g}"] if patience is not None else []),
         ]
         self.root = root
-        self._kernel = Kernel(self.catalogue, root, base)
+        self._kernel = Kernel(self.catalogue, root, self.workdir)
         self._connection: Connection | None = None
         self._folder = ""
         self.left_behind: Mapping[str, Any] | None = None
