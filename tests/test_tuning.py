@@ -250,6 +250,7 @@ def test_an_interruption_while_the_idle_machine_is_looked_at_ends_the_run(
         (24, 60, None, 60, 60),
         (24, 60, 1500.0, 60, 50),
         (0, 20, 600.0, 20, 20),
+        (0, 60, 600.0, 60, 50),
     ],
 )
 def test_a_verification_has_no_more_pairs_than_announced_and_those_that_the_time_is_for(
@@ -260,6 +261,7 @@ def test_a_verification_has_no_more_pairs_than_announced_and_those_that_the_time
     assert schedule.pairs == announced
     assert schedule.affordable_pairs() == 20
     assert schedule.asked_pairs() == allowed
+    assert not schedule.tight
 
 
 def test_a_record_that_cannot_be_written_stops_the_run_between_trials() -> None:

@@ -99,7 +99,7 @@ class Schedule:
     @property
     def tight(self) -> bool:
         """The time left hardly suffices for a search."""
-        return self.left is not None and self.left < (2 * self.pairs + 2) * self.cost
+        return self.budget > 0 and self.left is not None and self.left < (2 * self.pairs + 2) * self.cost
 
     def search_seconds(self) -> float | None:
         """Seconds that the search may still take; None without a limit."""

@@ -356,9 +356,10 @@ def test_a_damaged_journal_is_written_anew_while_something_is_not_back(
     kernel.store("/proc/sys/net/ipv4/tcp_wmem", "4096 16384 7777777")
     record = recover(kernel, places, "restore", "asked for")
     assert record is not None
-    assert (record["session"], [entry["path"] for entry in record["knobs"]]) == (
-        "test-session", ["/proc/sys/vm/swappiness"],
-    )  # fmt: skip
+    assert record["session"] == "test-session"
+    assert {entry["path"]: entry["outcome"] for entry in record["knobs"]} == {
+        "/proc/sys/vm/swappiness": "held", "/proc/sys/net/ipv4/tcp_wmem": "drifted",
+    }  # fmt: skip
     assert kernel.read("/proc/sys/vm/swappiness") == "60"
     assert kernel.read("/proc/sys/net/ipv4/tcp_wmem").split()[2] == "7777777", "back already, and theirs since"
 
@@ -377,6 +378,30 @@ def test_what_the_administrator_decides_after_a_failed_restore_stays(
     assert [entry["outcome"] for entry in record["knobs"]] == [outcome]
     assert kernel.read("/proc/sys/vm/swappiness") == ("33" if theirs == "33" else "60"), "10 is ours"
     assert not os.path.exists(places.journal)
+
+
+def test_what_the_kernel_moves_in_a_late_restore_goes_back_too(
+    kernel: FileKernel, session: Session, places: Places
+) -> None:
+    session.write("thp.enabled", "always")
+    kernel.refuse["/sys/kernel/mm/transparent_hugepage/enabled"] = OSError(errno.EBUSY, "Device or resource busy")
+    assert not (session.end("finished") or {})["restored"]
+    kernel.refuse.clear()
+    assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+    kernel.write("/sys/kernel/mm/transparent_hugepage/enabled", "always")
+    kernel.store("/proc/sys/vm/min_free_kbytes", "67584")
+    assert (recover(kernel, places, "restore", "asked for") or {})["restored"]
+    assert kernel.read("/proc/sys/vm/min_free_kbytes") == "67584"
+
+
+def test_a_twin_with_0_in_both_faces_is_put_back_later(kernel: FileKernel, session: Session, places: Places) -> None:
+    before = nothing_in_either_face(kernel)
+    session.write("vm.dirty_bytes", 8192)
+    kernel.refuse["/proc/sys/vm/dirty_ratio"] = OSError(errno.EBUSY, "Device or resource busy")
+    assert not (session.end("finished") or {})["restored"]
+    kernel.refuse.clear()
+    assert (recover(kernel, places, "restore", "asked for") or {})["restored"]
+    assert kernel.snapshot() == before
 
 
 def test_a_file_that_could_not_even_be_read_is_put_back_later(

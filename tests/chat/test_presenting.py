@@ -22,7 +22,7 @@ IMPROVED = Result(
     candidate_config={"vm.dirty_ratio": 40}, claimed_by_search=13.0, trials=45, benchmark_seconds=360.0,
     session_id=SESSION, restored=True, simulated=False, target="local", searcher="ppo", pairs=12, noise_percent=3.1,
     smallest_percent=5.2, policy_updates=2, seconds=480.0,
-    guardrails=(GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average changed by -1 %"),),
+    guardrails=(GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average is 1 % worse"),),
     knobs=(KnobChange("vm.dirty_ratio", 20, 40, "percent", "lets bursts of writes run at memory speed"),),
     notes=("the disk is virtual",),
 )  # fmt: skip

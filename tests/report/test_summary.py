@@ -30,7 +30,7 @@ def test_an_improvement_word_for_word(result: Make) -> None:
         "  vm.dirty_ratio  20     40        percent  lets bursts of writes run at memory speed\n"
         "\n"
         "Guardrails:\n"
-        "  held: latency_average changed by -1 %\n"
+        "  held: latency_average is 1 % worse\n"
         "\n"
         "Notes:\n"
         "  - the disk is virtual\n"

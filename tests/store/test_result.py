@@ -22,7 +22,7 @@ SPECIFIED = {
     "claimed_by_search", "trials", "benchmark_seconds", "session_id", "restored",
 }  # fmt: skip
 FACTS = HostFacts("6.18.5", "x86_64", "Debian 12", "EPYC", 2, 25_000_000_000, 0)
-LATENCY = GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average changed by -1.0 %")
+LATENCY = GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average is 1.0 % worse")
 
 
 @pytest.fixture

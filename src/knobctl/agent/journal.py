@@ -128,18 +128,19 @@ def read(path: str, copy: bytes = b"") -> Optional[History]:
 
 
 def text(history: History, now: Mapping[str, str]) -> str:
-    """A journal that is only about files which are yet to be put back.
+    """A journal about files of which some are yet to be put back.
 
     Args:
         history: What the journal said.
-        now: Their texts now, which are ours: what differs from them later is somebody else's choice. Empty for a file
-            that cannot be read.
+        now: The texts of those files now, which are ours: what differs from them later is somebody else's choice. Empty
+            for a file that cannot be read. All others are back, and only what the kernel moves will be put back again.
     """
     entries = [history.begin]
-    for path, seen in now.items():
-        entry = history.files[path]
+    for path, entry in history.files.items():
         entries.append({"kind": "found", "path": path, "text": entry.found, "active": entry.active})
-        entries.append({"kind": "seen", "path": path, "text": seen} if seen else {"kind": "intent", "path": path})
+        if path in now:
+            seen = {"kind": "seen", "path": path, "text": now[path]}
+            entries.append(seen if now[path] else {"kind": "intent", "path": path})
     return b"".join(map(_line, entries)).decode("ascii")
 
 

@@ -234,7 +234,8 @@ class Conversation:
             )
             return
         self._result = record.result
-        self._dialogue.say(summarize(record.result, self._workdir))
+        same_disk = record.facts.disk == self._target.facts().disk
+        self._dialogue.say(summarize(record.result, self._workdir if same_disk else ""))
 
     def _say_knobs(self, name: str) -> None:
         catalogue, quantities = self._target.catalogue, self._target.facts().quantities

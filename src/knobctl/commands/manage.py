@@ -12,7 +12,7 @@ import click
 from knobctl.agent.places import Places
 from knobctl.commands import options
 from knobctl.commands.edge import answer, confirm, fail, guarded, put, say
-from knobctl.errors import KnobctlError, NotPermitted, RestoreIncomplete, UsageError
+from knobctl.errors import Busy, KnobctlError, NotPermitted, RestoreIncomplete, UsageError
 from knobctl.measure import Verdict
 from knobctl.persist import (
     AUTO,
@@ -242,6 +242,8 @@ def finish_interrupted_run() -> None:
         require_complete(knobs)
     except NotPermitted as error:
         say(f"its knobs are not back: {error.message}\n  hint: sudo knobctl restore")
+    except Busy:
+        say("somebody else is doing that already")
     except KnobctlError as error:
         say(f"its knobs are not back: {error.message}\n  hint: {error.hint}")
 

@@ -218,7 +218,7 @@ class Verification:
         if -change > tolerance and interval.high < 0:
             outcome, reason = "violated", worse
         elif -change <= tolerance:
-            reason = f"{name} changed by {change:+.1f} %{between}"
+            reason = f"{name} is {abs(change):.1f} % {'better' if change >= 0 else 'worse'}{between}"
             outcome = "held"
             if ratios and (low is None or -low > tolerance):
                 outcome = "unclear"

@@ -125,12 +125,16 @@ def rollback(kernel: Kernel, places: Places, tuned: Optional[Tuned] = None) -> D
 
 
 def _recorded(entry: Mapping[str, Any]) -> History:
-    """What an apply found and left there; for what an undo has no more to do with, that it left nothing there."""
+    """What an apply found and left there.
+
+    After an undo that was not complete any value may be half-way, except where it had nothing more to do: there only
+    our own is put back, which our boot file sets again as long as that is not gone.
+    """
     history = History()
     unsure = not entry.get("complete", True)
     for found in entry["found"]:
         path, left = found["path"], found["path"] in entry.get("left", ())
-        seen = None if left else entry["settings"].get(path, found["text"])
+        seen = entry["settings"].get(path, found["text"])
         history.files[path] = FileHistory(path, found["text"], found["active"], seen, unsure and not left)
     return history
 

@@ -118,7 +118,7 @@ def result(**changes: Any) -> Result:
         "searcher": "ppo", "pairs": 8, "noise_percent": 3.1, "smallest_percent": 5.2, "policy_updates": 2,
         "seconds": 1800.0,
         "guardrails": (
-            GuardrailJudgement("latency_average_ms", 5.0, "held", -1.0, "latency_average_ms changed by -1.0 %"),
+            GuardrailJudgement("latency_average_ms", 5.0, "held", -1.0, "latency_average_ms is 1.0 % worse"),
         ),
         "knobs": (
             KnobChange("vm.dirty_ratio", 20, 70, "percent", "lets bursts of writes run", 6.2, (2.1, 10.4)),

@@ -168,7 +168,7 @@ def test_the_page_says_the_verdict_first_with_its_proof(page: str) -> None:
         "thp.enabled madvise always not known fewer misses",
         f"knobctl apply {recorded.SESSION} makes the change permanent", "knobctl rollback undoes the last apply",
         f"knobctl verify {recorded.SESSION} measures the change again",
-        "Guardrails", "latency_average_ms held 5 % latency_average_ms changed by -1.0 %",
+        "Guardrails", "latency_average_ms held 5 % latency_average_ms is 1.0 % worse",
         "Evidence", "Scores over time", "Verification, pair by pair", "Importance of the knobs", "Knob by knob",
         "The machine over time", "Within a run",
         "Noise", "between runs 3.1 %", "from within a run 1.4 %", "drift -2.1 %", "carry-over +0.4 %",
