@@ -95,9 +95,7 @@ def result() -> Callable[..., Result]:
             "smallest_percent": 5.2,
             "policy_updates": 2,
             "seconds": 480.0,
-            "guardrails": (
-                GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average is 1 % worse"),
-            ),
+            "guardrails": (GuardrailJudgement("latency_average", 5.0, "held", -1.0, "latency_average is 1 % worse"),),
             "knobs": (KnobChange("vm.dirty_ratio", 20, 40, "percent", "lets bursts of writes run at memory speed"),),
             "notes": ("the disk is virtual", "the disk is virtual"),
         }
