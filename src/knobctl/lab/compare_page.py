@@ -24,7 +24,8 @@ _HEAD = """# {title}
 
 What came of {sessions} sessions on simulated machines whose truth is known. The page is generated from
 [the numbers of every session]({numbers}) by `knobctl lab compare`; each section names the command by which the same
-version plays its sessions again.
+version plays its sessions again: to the last figure on the same processor; another one rounds differently, and then the
+sessions of searchers that compute much go other ways.
 
 Every session is a whole run of knobctl: preflight, search, run-off, verification, verdict. Contenders meet the same
 machines, the same noise and the same luck, and have the same budget. What each would have offered earlier is computed
