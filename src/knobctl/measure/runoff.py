@@ -16,7 +16,6 @@ SURE = math.log(20.0)
 ACCIDENT = 3.0
 """A run counts as no farther from the median of its kind than this many standard deviations."""
 
-
 LARGE_LOSS = 0.5
 """Part of what the whole change is expected to gain that matters in any case."""
 
