@@ -43,7 +43,10 @@ def commands_page() -> str:
         "[glossary](glossary.md), what may be tuned in the [knob reference](knobs.md).\n",
         f"## knobctl\n\n```text\n{top}```\n",
     ]
-    parts += [f"## knobctl {name}\n\n```text\n{_help(name)}```\n" for name in _command_names(top)]
+    for name in _command_names(top):
+        shown = _help(name)
+        parts.append(f"## knobctl {name}\n\n```text\n{shown}```\n")
+        parts += [f"### knobctl {name} {part}\n\n```text\n{_help(name, part)}```\n" for part in _command_names(shown)]
     return "\n".join(parts)
 
 
@@ -56,12 +59,10 @@ def _help(*command: str) -> str:
     return "\n".join(line.rstrip() for line in shown.strip("\n").splitlines()) + "\n"
 
 
-def _command_names(top: str) -> list[str]:
-    listing = top.partition("\nCommands:\n")[2]
-    names = re.findall(r"^  ([a-z][a-z-]*)(?:  |$)", listing, re.MULTILINE)
-    if not names:
-        raise SystemExit("generate_docs: `knobctl --help` lists no commands")
-    return names
+def _command_names(shown: str) -> list[str]:
+    """The commands that a help page lists; none for a command that has no others below it."""
+    listing = shown.partition("\nCommands:\n")[2]
+    return re.findall(r"^  ([a-z][a-z-]*)(?:  |$)", listing, re.MULTILINE)
 
 
 def knobs_page() -> str:

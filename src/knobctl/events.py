@@ -30,7 +30,7 @@ class Trial:
         failure: Why there is no score; empty when there is one.
         started: Seconds since the session began.
         ended: Seconds since the session began when the trial was over, knobs and reset included.
-        cut_short: The run was ended early because it was bad beyond doubt.
+        cut_short: The run was ended early because it very likely did not come near the best one.
         uncertainty: Standard deviation of the ln score on top of the noise between runs: above 0 for an estimate.
         tripped: Why the health guard ended it, and put the knobs back; empty when it did not.
         refused: The kernel refused a value, so the knobs were put back and no benchmark was run.

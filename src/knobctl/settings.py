@@ -27,7 +27,7 @@ class Settings:
         seed: Seed of everything that is drawn; drawn itself when None.
         force: Go on where the preflight would refuse.
         lengthen: Make runs longer when the noise asks for it; the command's own duration is left alone otherwise.
-        cut_short: End runs of the search early that are bad beyond doubt.
+        cut_short: End runs of the search early that very likely do not come near the best one.
         run_timeout: Seconds after which one benchmark run is killed; from the command's own duration when None.
         actor: Whether PPO takes part in ``sappo``.
         tensorboard: A folder for a log of how the policy learns; None for no log.

@@ -79,7 +79,7 @@ class Tuning:
         pairs: Most pairs of the verification; None to let the noise decide.
         force: Go on where the preflight would refuse.
         lengthen: Make runs longer when the noise asks for it.
-        cut_short: End runs of the search early that are bad beyond doubt.
+        cut_short: End runs of the search early that very likely do not come near the best one.
         run_timeout: Seconds after which one benchmark run is killed; the plan's own when None.
         recorded: Trials of this session from before it was cut off.
     """

@@ -12,6 +12,7 @@ from knobctl.commands.lab_compare import SPLITS
 from knobctl.lab import compare_surfaces
 from knobctl.lab.compare_file import CompareRecord, read_comparisons, write_comparisons
 from knobctl.lab.compare_frozen import sources_hash
+from knobctl.lab.study_file import this_machine
 from tests.commands.conftest import CommandLine
 from tests.lab.comparisons import case, played
 
@@ -30,6 +31,7 @@ def test_a_file_is_gone_on_with_and_another_contender_joins_it(knobctl: CommandL
     document = json.loads(path.read_text())
     columns = document["splits"]["development"]["columns"]
     document["splits"]["development"]["sessions"][0][columns.index("ended")] = "WORSE"
+    document["splits"]["development"].update(date="2026-01-01", machine="64 cores")
     path.write_text(json.dumps(document))
     both = knobctl(*WORDS, "--searchers", "one-at-a-time", "-o", str(path), "--resume", "--page", str(page))
     assert both.out.splitlines()[0] == "SIMULATED comparison, machines for development: 2 sessions"
@@ -41,7 +43,10 @@ def test_a_file_is_gone_on_with_and_another_contender_joins_it(knobctl: CommandL
     assert record.command == (
         "knobctl lab compare --split development --searchers one-at-a-time --surfaces 1 --seeds 1 --budget 6"
     )
+    assert (record.date, record.machine) == ("2026-01-01", f"64 cores; {this_machine()}")
     assert page.read_text().startswith("# Leaderboard of searchers\n\nWhat came of 2 sessions")
+    knobctl(*WORDS, "--searchers", "one-at-a-time", "-o", str(path), "--resume")
+    assert read_comparisons(path)["development"] == record, "nothing was played"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.report.page import recorded
 
 def test_a_line_of_the_list() -> None:
     record = recorded.session().record
-    assert session_line(record) == "20261122-184500-a1b2  IMPROVED        +8.1 %   49 trials  PostgreSQL OLTP"
+    assert session_line(record) == "20261122-184500-a1b2  IMPROVED        +8.1 %   49 runs  PostgreSQL OLTP"
     assert session_line(recorded.simulated().record).endswith("PostgreSQL OLTP SIMULATED")
 
 

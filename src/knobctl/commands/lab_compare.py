@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -168,7 +169,9 @@ def _start(given: Mapping[str, Any], before: CompareRecord | None) -> tuple[Comp
             f"the file holds sessions with --noise {other[0].noise} and --budget {other[0].budget}",
             "Give the same, or another file.",
         )
-    return record.with_sessions(before.sessions), cases
+    plays = any(case not in before.sessions for case in cases)
+    machines = dict.fromkeys([*before.machine.split("; "), *([record.machine] if plays else [])])
+    return replace(record, date=before.date, machine="; ".join(machines), sessions=before.sessions), cases
 
 
 def _words(given: Mapping[str, Any]) -> str:

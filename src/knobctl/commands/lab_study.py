@@ -59,7 +59,7 @@ def study_command(name: str, as_json: bool, **given: Any) -> int:
     null         how often a gain is claimed where there is none
     effects      whether the interval holds the truth, and a real gain is proven
     minimal      whether the change is small, and what making it small costs
-    cutting      what cutting bad runs short saves, and what it costs
+    cutting      what cutting runs short saves, and what it costs
     suggestions  what a good suggestion gives, and what a bad one costs
     all          one after the other
 

@@ -68,7 +68,7 @@ class Bench:
 
     Attributes:
         trials: Every trial so far, in order.
-        cutter: Ends bad runs of the search early; None to let every run come to its end.
+        cutter: Ends hopeless runs of the search early; None to let every run come to its end.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Progress of a run in, the decision to end it early out: only when it is bad beyond doubt.
+"""Progress of a run in, the decision to end it early out: when it very likely does not come near the best.
 
 A run is compared with the default's own runs at the same second: how a run begins (a cold cache, a ramp) then tells
 nothing about the configuration, and a tool whose progress lines count something else than its summary is calibrated.
@@ -26,7 +26,7 @@ LEAST_REFERENCES = 3
 """Nothing is estimated from fewer progress lines, nor without so many whole runs of the default to compare with."""
 
 DOUBT = 2.0
-"""Standard deviations that count as beyond doubt. With 2.8 (and a fifth of the run, and twice the luck) half as much
+"""Standard deviations that count as very likely. With 2.8 (and a fifth of the run, and twice the luck) half as much
 time was saved, for candidates that were about 1 % of what was possible better: docs/honesty.md."""
 
 LUCK = 1.0

@@ -24,7 +24,7 @@ class CompareRecord:
         version: Of knobctl.
         sources: Hash of the sources of the searchers.
         date: On which it was begun.
-        machine: On which it was played, in words; no number but the processor time depends on it.
+        machine: On which it was played, in words; of several, each once, with ``; `` between them.
         sessions: What came of each case.
     """
 

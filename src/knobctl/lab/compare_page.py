@@ -39,7 +39,8 @@ The **locked** ones are played only by searchers that were frozen before: the co
 sources differs from what was frozen.
 
 Intervals hold 95 %. Those of single scores say what other luck would have given on the same machines; those of
-differences and ratios say what other machines of these kinds would have given.
+differences and ratios say what other machines of these kinds would have given. A check that somebody is *not behind*
+looks at the lower end of the interval, every other one at the estimate.
 {memories}
 **What was not tested here:** real benchmarks, whose shapes and noise may be of another kind; budgets and runs of other
 lengths; suggestions, which every session here begins without{memory}.
@@ -168,7 +169,7 @@ def page(records: Mapping[str, CompareRecord], numbers: str, folder: str = "") -
 
 def _section(split: str, record: CompareRecord, folder: str) -> str:
     sessions = list(record.sessions.items())
-    found = tables.findings(sessions)
+    found, gainful = tables.findings(sessions), len(Board(sessions).surfaces)
     surfaces = dict.fromkeys(case.surface for case, _ in sessions)
     families = dict.fromkeys(family_of(surface) for surface in surfaces)
     counted = ", ".join(f"{sum(family_of(each) == name for each in surfaces)} {name}" for name in families)
@@ -176,12 +177,9 @@ def _section(split: str, record: CompareRecord, folder: str) -> str:
     parts = [
         f"## Machines: {split}\n",
         f"`{record.command}`: {len(sessions)} sessions, {record.date}, knobctl {record.version}, {record.machine}. "
-        f"{frozen}{len(surfaces)} machines: {counted}.\n",
+        f"{frozen}{len(surfaces)} machines: {counted}; {gainful} of them have something to gain.\n",
         _checks(found),
-        *(
-            f"![{_TITLES[name]}]({folder}{plot_name(split, name)})\n"
-            for name in (_TITLES if Board(sessions).surfaces else ())
-        ),
+        *(f"![{_TITLES[name]}]({folder}{plot_name(split, name)})\n" for name in (_TITLES if gainful else ())),
         *(f"**{table.title}**\n\n{markdown(table)}" for table in found.tables),
     ]
     return "\n".join(part for part in parts if part)

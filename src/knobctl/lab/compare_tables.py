@@ -158,7 +158,7 @@ def _with_memory(board: Board) -> list[Check]:
         for look in looks(board):
             lead = board.difference(UNRELATED, FLAGSHIP, offered(board, look))
             promise = f"{UNRELATED} is not behind {FLAGSHIP} by more than {MARGIN:.2f} after {look} trials"
-            found.append(Check(promise, lead.text("+.2f"), lead.value >= -MARGIN))
+            found.append(Check(promise, lead.text("+.2f"), lead.low >= -MARGIN))
     return found
 
 
@@ -185,7 +185,7 @@ def _by_time(board: Board) -> Table:
         "The same after equal benchmark time",
         ("contender", *(f"{look} runs" for look in looks(board))),
         tuple(rows),
-        "Time is counted in whole runs: bad runs are cut short, and the default is measured in between.",
+        "Time is counted in whole runs: hopeless ones are cut short, and the default is measured in between.",
     )
 
 

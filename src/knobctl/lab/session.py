@@ -120,7 +120,7 @@ def run_session(
         seconds: Virtual seconds for everything together; None for no limit.
         run_seconds: Virtual length of one benchmark run.
         force: Go on where the preflight would refuse.
-        cut_short: End runs of the search early that are bad beyond doubt.
+        cut_short: End runs of the search early that very likely do not come near the best one.
         candidate: Verify this, without a search; None to search.
         training: Of PPO, as in a plan's ``training_config``; what a plan has by itself when None.
         actor: Whether PPO takes part in ``sappo``.

@@ -52,7 +52,7 @@ STUDIES: Mapping[str, Study] = {
         study_minimal.cases, study_minimal.findings,
     ),
     "cutting": Study(
-        "What does cutting bad runs short save, and what does it cost?", 180, ("vm",),
+        "What does cutting runs short save, and what does it cost?", 180, ("vm",),
         study_cutting.cases, study_cutting.findings,
     ),
     "suggestions": Study(

@@ -51,7 +51,7 @@ class Case:
         seed: Of the surface, the noise and everything that is drawn.
         searcher: Name of the searcher.
         gain: What the best configuration gains, as a share of the default's score; None for the family's own.
-        cut_short: End runs of the search early that are bad beyond doubt.
+        cut_short: End runs of the search early that very likely do not come near the best one.
     """
 
     part: str

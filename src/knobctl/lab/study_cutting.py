@@ -1,4 +1,4 @@
-"""The same sessions twice, with and without cutting bad runs short: time saved, and gain lost."""
+"""The same sessions twice, with and without cutting runs short: time saved, and gain lost."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def session_line(record: SessionRecord) -> str:
     outcome = str(result.verdict) if result else record.status
     gain = f"{result.improvement:+.1f} %" if result and result.verdict is Verdict.IMPROVED else ""
     simulated = f" {SIMULATED}" if record.simulated else ""
-    return f"{record.id}  {outcome:<12} {gain:>9}  {record.trials:>3} trials  {one_line(record.workload)}{simulated}"
+    return f"{record.id}  {outcome:<12} {gain:>9}  {record.trials:>3} runs  {one_line(record.workload)}{simulated}"
 
 
 def describe_session(session: RecordedSession, *, verbose: bool = False) -> str:

@@ -95,7 +95,7 @@ def _evidence(result: Result) -> list[str]:
     effort = f"{result.trials} runs, {duration(result.benchmark_seconds)} of benchmark in {duration(result.seconds)}"
     lines.append(f"  effort  {effort}, searcher {one_line(result.searcher, 40)}, on {one_line(result.target, 80)}")
     if result.cut_short:
-        runs = "1 bad run was" if result.cut_short == 1 else f"{result.cut_short} bad runs were"
+        runs = "1 run was" if result.cut_short == 1 else f"{result.cut_short} runs were"
         lines.append(f"  saved   {duration(result.seconds_saved)} of benchmark: {runs} cut short")
     if result.importance:
         first = sorted(result.importance.items(), key=lambda item: -item[1])[:_MOST_IMPORTANT]

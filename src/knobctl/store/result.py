@@ -88,7 +88,7 @@ class Result:
         knobs: The candidate knob by knob.
         importance: How much each tuned knob mattered in the search, from 0 to 1, together 1; empty when there were too
             few trials to tell.
-        cut_short: Trials that were ended early because they were bad beyond doubt.
+        cut_short: Trials that were ended early because they very likely did not come near the best one.
         seconds_saved: Benchmark seconds that this saved.
         notes: What people should know.
     """
