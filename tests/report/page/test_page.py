@@ -301,8 +301,10 @@ def test_strange_scores_do_not_break_the_page(score: float) -> None:
 
 
 def test_a_command_to_paste_is_one_command_whatever_the_record_says() -> None:
-    text = Reader(render(recorded.session(target="simulated:x; reboot", searcher="none"))).text
-    assert "knobctl run PLAN.json --budget 20 --seed 7 --target 'simulated:x; reboot' the whole run again" in text
+    text = Reader(render(recorded.session(target="simulated:x; reboot"))).text
+    line = "knobctl run PLAN.json --budget 20 --seed 7 --searcher ppo --target 'simulated:x; reboot' the whole run"
+    assert line in text
+    assert f"knobctl verify {recorded.SESSION} --target 'simulated:x; reboot' measures the change again" in text
 
 
 def test_one_trial_is_enough_for_a_page() -> None:
