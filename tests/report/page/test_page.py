@@ -310,3 +310,10 @@ def test_a_command_to_paste_is_one_command_whatever_the_record_says() -> None:
 def test_one_trial_is_enough_for_a_page() -> None:
     text = Reader(render(recorded.without_a_result("interrupted", trials=1))).text
     assert "All runs 1 run, in the order in which they ran" in text
+
+
+def test_a_result_that_cannot_be_read_is_no_interruption() -> None:
+    why = "its result cannot be read: the result document is not complete"
+    text = Reader(render(recorded.without_a_result("finished", why, trials=3))).text
+    assert "FINISHED The result of this session cannot be read, so nothing below is proven." in text
+    assert f"Why: {why}." in text

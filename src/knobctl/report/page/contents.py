@@ -108,6 +108,7 @@ def headline(session: RecordedSession) -> Headline:
         sentence = {
             "running": "This session is running: there is no result yet, and nothing below is proven.",
             "failed": "This session failed: there is no result, and nothing below is proven.",
+            "finished": "The result of this session cannot be read, so nothing below is proven.",
         }.get(record.status, "This session was interrupted: there is no result, and nothing below is proven.")
         why = (f"Why: {_sentence(record.reason)}",) if record.reason else ()
         return Headline("open", _labelled(record, word), sentence, why, _plain(_unfinished(session)), "")
