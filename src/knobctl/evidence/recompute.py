@@ -66,16 +66,20 @@ def recompute(bundle: Bundle) -> Recomputed:
     """Computes verdict, effect, interval, scores and noise again from the raw runs.
 
     Raises:
-        StoreError: The samples give no result at all: runs of the default are missing, or the plan names no metric.
+        StoreError: The samples give no result at all: runs of the default are missing, the plan names no metric, or a
+            number is too large to compute with.
     """
     try:
         objective, guardrails = _measured(bundle.plan)
         noise = _noise(bundle)
         candidate = _candidate(bundle.trials)
         judged = _judged(bundle, objective, guardrails, noise) if candidate else _Judged()
+        result = _result(bundle, objective, noise, candidate, judged.judgement)
     except KnobctlError as error:
         raise StoreError(f"{NOT_FOLLOWING}: {error.message}", "Do not rely on this bundle.") from None
-    result = _result(bundle, objective, noise, candidate, judged.judgement)
+    except ArithmeticError:
+        why = "a number is too large to compute with"
+        raise StoreError(f"{NOT_FOLLOWING}: {why}", "Do not rely on this bundle.") from None
     differences = [
         *_about_the_order(bundle),
         *_about_scores(bundle.trials, objective.name),
