@@ -229,7 +229,7 @@ def test_a_simulation_says_so_everywhere() -> None:
 @pytest.mark.parametrize(
     ("verdict", "word", "sentence", "sign"),
     [
-        (Verdict.NO_CHANGE, "NO CHANGE", "No measurable effect on transactions_per_second (estimate +8.1 %", "calm"),
+        (Verdict.NO_CHANGE, "NO CHANGE", "No measurable gain in transactions_per_second (estimate +8.1 %", "calm"),
         (Verdict.WORSE, "WORSE", "The candidate does harm to transactions_per_second or to a guardrail", "bad"),
         (Verdict.INCONCLUSIVE, "INCONCLUSIVE", "Nothing is proven about transactions_per_second (estimate", "open"),
     ],
