@@ -129,6 +129,24 @@ def test_identical_differences_are_as_certain_as_the_number_of_pairs_allows() ->
     assert stats.e_value([0.2] * 5) == pytest.approx(36.0)
     assert stats.e_value([0.2] * 4) == pytest.approx(5**1.5)
     assert stats.confidence_sequence([0.0] * 5) == stats.Interval(0.0, 0.0, 0.0)
+    assert stats.confidence_sequence([0.25] * 5, rounded=0.5) == stats.Interval(0.25, -0.25, 0.75)
+    noisy = [0.1, 0.2, 0.3, 0.2, 0.2]
+    assert stats.confidence_sequence(noisy, rounded=0.01) == stats.confidence_sequence(noisy)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [(12.0, 1.0), (1200.0, 1.0), (12.5, 0.1), (12.34, 0.01), (0.0004, 1e-4), (1e-7, 1e-7), (3e20, 1.0)],
+)
+def test_the_last_digit_that_was_printed(value: float, unit: float) -> None:
+    assert stats.last_digit(value) == pytest.approx(unit)
+
+
+def test_rounding_hides_what_could_have_been_the_same_number() -> None:
+    """11.5 is printed as 11 or as 12."""
+    assert stats.rounding(12.0, 11.0, 1.0) >= math.log(12 / 11)
+    assert stats.rounding(12.0, 10.0, 1.0) < math.log(12 / 10)
+    assert stats.rounding(1234.5678, 1200.1234, 1e-4) < 1e-7
     assert stats.e_value([0.0] * 5) == pytest.approx(6**-0.5)
     assert stats.e_value([1.0, 1.0 + 1e-15] * 500) == math.inf
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from knobctl.events import Trial
 from knobctl.plan import RewardSpec
 from knobctl.workload.base import Direction
 
@@ -102,6 +103,31 @@ def reward(
     else:
         gained = performance(score, baseline, direction)
     return spec.performance_weight * gained + spec.penalty_weight * (100.0 - penalty_percent)
+
+
+def reward_of_runs(
+    runs: Sequence[Trial],
+    score: float | None,
+    baseline: float | None,
+    direction: Direction,
+    spec: RewardSpec | None = None,
+) -> float | None:
+    """The reward of one configuration after all its runs, with the mean penalty of those that did not fail.
+
+    Args:
+        runs: Its runs.
+        score: What they came to; None when that cannot be computed.
+        baseline: The objective at the default configuration, likewise.
+        direction: Of the objective.
+        spec: As in :func:`reward`.
+
+    Returns:
+        The reward, or None without both scores.
+    """
+    if score is None or baseline is None:
+        return None
+    penalties = [penalty(run.machine) for run in runs if run.score is not None]
+    return reward(score, baseline, direction, sum(penalties) / len(penalties) if penalties else 0.0, spec)
 
 
 def failed_score(scores: Sequence[float], baseline: float, direction: Direction) -> float:

@@ -16,6 +16,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 ALPHA = 0.05
 """Probability of a false claim, over all looks together, two-sided."""
@@ -175,11 +176,31 @@ def critical_t(pairs: int, alpha: float = ALPHA, g: float = MIXTURE) -> float:
     return math.sqrt((pairs - 1) * (k - 1.0) / (1.0 - k / r))
 
 
-def confidence_sequence(differences: Sequence[float], alpha: float = ALPHA, g: float = MIXTURE) -> Interval | None:
+def last_digit(value: float) -> float:
+    """The unit of the last decimal that a finite number is written with, at most 1: 0.01 for 12.34, 1 for 1200."""
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    return 10.0 ** min(0, exponent) if isinstance(exponent, int) else 1.0
+
+
+def rounding(default: float, candidate: float, unit: float) -> float:
+    """How far the log-ratio of two positive scores may be off when both were rounded to multiples of this unit."""
+    return -math.log1p(-0.5 * unit / default) - math.log1p(-0.5 * unit / candidate)
+
+
+def confidence_sequence(
+    differences: Sequence[float], alpha: float = ALPHA, g: float = MIXTURE, rounded: float = 0.0
+) -> Interval | None:
     """The interval for the mean difference after these pairs.
 
     The intervals after 2, 3, 4 ... pairs hold the truth all together with probability ``1 - alpha`` when the
     differences are independent and normal.
+
+    Args:
+        differences: One per pair.
+        alpha: Probability of a false claim.
+        g: Variance of the mixture.
+        rounded: How far rounding may have moved their mean: no end is nearer to it. Runs that differ by less than a
+            printed digit look alike, and would seem to be without noise.
 
     Returns:
         The interval (unbounded while there are too few pairs), or None with fewer than two pairs or when a
@@ -191,7 +212,7 @@ def confidence_sequence(differences: Sequence[float], alpha: float = ALPHA, g: f
     t = critical_t(len(differences), alpha, g)
     if math.isinf(t):
         return Interval(centre, -math.inf, math.inf)
-    half = spread / math.sqrt(len(differences)) * t
+    half = max(spread / math.sqrt(len(differences)) * t, rounded)
     return Interval(centre, centre - half, centre + half)
 
 

@@ -20,7 +20,7 @@ from knobctl.measure.drift import describe_drift
 from knobctl.measure.runoff import loses, loss_that_matters
 from knobctl.measure.sharing import better_length
 from knobctl.measure.within import settling_seconds, within_sd
-from knobctl.reward import penalty, reward
+from knobctl.reward import reward_of_runs
 from knobctl.safety import SafePlan
 from knobctl.schedule import BASELINE_RUNS, RESET_SECONDS, RUNOFF_ROUNDS, RUNOFF_RUNS, Schedule
 from knobctl.search.importance import importance
@@ -344,8 +344,8 @@ class Tuning:
             candidate=found.configuration,
             claimed_percent=found.claimed_percent,
             judgement=judgement,
-            baseline_reward=self._reward(noise.baseline, noise.baseline, ("baseline",)),
-            candidate_reward=self._reward(scored, judgement.default_score if judgement else None, _CANDIDATE),
+            baseline_reward=self._reward("baseline", noise.baseline, noise.baseline),
+            candidate_reward=self._reward("verify-candidate", scored, judgement.default_score if judgement else None),
             total_episodes=found.episodes,
             policy_updates=found.policy_updates,
             shares=found.shares,
@@ -354,12 +354,9 @@ class Tuning:
             notes=(*self._plan.notes, *self._notes, *noise.warnings, *found.notes),
         )
 
-    def _reward(self, score: float | None, baseline: float | None, kinds: tuple[str, ...]) -> float | None:
-        if score is None or baseline is None:
-            return None
-        machines = [trial.machine for trial in self._opened().trials if trial.kind in kinds and trial.score is not None]
-        excess = sum(penalty(machine) for machine in machines) / len(machines) if machines else 0.0
-        return reward(score, baseline, self._plan.objective.direction, excess, self._plan.plan.reward)
+    def _reward(self, kind: str, score: float | None, baseline: float | None) -> float | None:
+        runs = [trial for trial in self._opened().trials if trial.kind == kind]
+        return reward_of_runs(runs, score, baseline, self._plan.objective.direction, self._plan.plan.reward)
 
     def _look_at_idle_machine(self) -> Mapping[str, float]:
         """What the machine does while this run does nothing; empty when it cannot be looked at."""
@@ -424,9 +421,6 @@ class Tuning:
     def _opened(self) -> Bench:
         assert self._bench is not None, "prepare() comes first"
         return self._bench
-
-
-_CANDIDATE = ("verify-candidate",)
 
 
 def _baseline(trials: tuple[Trial, ...], noise: Noise) -> Baseline:

@@ -182,7 +182,10 @@ def test_another_machine_is_a_new_experiment(knobctl: CommandLine, bundle: Path)
     result = json.loads(members[RESULT])
     result["knobs"][0]["found"] = 77
     facts = changed_json(members["facts.json"], cores=99)
-    forge(bundle, {"facts.json": facts, RESULT: json.dumps(result).encode()})
+    settings = json.loads(members[SESSION])["settings"]
+    settings["found"][result["knobs"][0]["name"]] = 77
+    session = changed_json(members[SESSION], settings=settings)
+    forge(bundle, {"facts.json": facts, RESULT: json.dumps(result).encode(), SESSION: session})
     done = knobctl("verify", "--bundle", str(bundle), "--again", *SIMULATED, "--dry-run")
     assert done.code == 0
     assert "This is another machine, so this is a new experiment and no repetition:\n  cores: 99 there, " in done.err
@@ -235,12 +238,13 @@ def test_a_knob_that_has_to_be_named_is_not_named_by_a_file(knobctl: CommandLine
     plan = json.loads(members[PLAN])
     plan["action_space"] = [{"param": "vm.min_free_kbytes"}]
     plan.pop("suggestions", None)
+    settings = json.loads(members[SESSION])["settings"] | {"found": {"vm.min_free_kbytes": knobs[0]["found"]}}
     forge(
         bundle,
         swapped | {
             RESULT: changed_json(members[RESULT], knobs=knobs, candidate_config=change, best_config=change),
             PLAN: json.dumps(plan).encode(),
-            SESSION: members[SESSION],
+            SESSION: changed_json(members[SESSION], settings=settings),
         },
     )  # fmt: skip
     assert knobctl("verify", "--bundle", str(bundle)).code == 0

@@ -49,6 +49,14 @@ def recorded(
     return bundle_of(store.session(result.session_id), store)
 
 
+def verified(store: Store, target: SimulatedTarget, proposed: TuningPlan, candidate: Mapping[str, Value]) -> Bundle:
+    """A session that searched nothing."""
+    safe = pipeline.validate(proposed, target, Consent())
+    settings = Settings(seed=5, pairs=20, force=True)
+    result = pipeline.verify_candidate(candidate, "another", safe, target, store, lambda event: None, settings)
+    return bundle_of(store.session(result.session_id), store)
+
+
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     def nobody(event: Event) -> None:
@@ -60,6 +68,15 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         made["nothing matters"] = recorded(store, simulated_target("null", seed=2), plan("null"), nobody)
         flat = Hill(1, lambda configuration: 1000.0)
         made["no candidate"] = recorded(store, SimulatedTarget(flat, noise=0.0), plan_for(flat), nobody)
+        made["only verified"] = verified(
+            store, simulated_target("null", noise=0.03, seed=8), plan("null"), {"vm.swappiness": 10}
+        )
+        longer = {"budget": 12}
+        made["cut and run off"] = recorded(
+            store, simulated_target("file-write", seed=2), plan("file-write"), nobody, **longer
+        )
+        steep = Hill(1, lambda configuration: 1000.0 + number(configuration) if number(configuration) < 300 else None)
+        made["failed search"] = recorded(store, SimulatedTarget(steep, noise=0.01), plan_for(steep), nobody, **longer)
         made["guarded"] = recorded(store, simulated_target("postgresql", seed=1), plan_from(GUARDED), nobody)
         for name, afterwards in {
             "no change": lambda gain: 1000.0,

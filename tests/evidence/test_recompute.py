@@ -236,6 +236,39 @@ def test_too_few_runs_give_no_result_at_all(improved: Bundle, trials: Callable[[
     assert caught.value.hint == "Do not rely on this bundle."
 
 
+@pytest.mark.parametrize("number", [1.5e308, -1.5e308, 5e-324, 0.0])
+@pytest.mark.parametrize("name", ["score", "seconds", "started", "ended", "reward", "uncertainty", "iowait", "sample"])
+@pytest.mark.parametrize("of", ["improved", "guarded"])
+def test_numbers_that_nobody_measured_end_in_words(
+    bundles: dict[str, Bundle], tmp_path: Path, of: str, name: str, number: float
+) -> None:
+    def change(trial: Trial) -> Trial:
+        changes: dict[str, Any] = {
+            "score": {"score": number, "metrics": dict.fromkeys(trial.metrics, number)},
+            "iowait": {"machine": {**trial.machine, "iowait": number}},
+            "sample": {"samples": tuple((second, number) for second, _ in trial.samples)},
+        }.get(name, {name: number})
+        return replace(trial, **changes)
+
+    forged = replace(bundles[of], trials=tuple(map(change, bundles[of].trials)))
+    path = tmp_path / "forged"
+    write_bundle(forged, path)
+    try:
+        recompute(read_bundle(path))
+    except StoreError as error:
+        assert error.message.startswith("the result does not follow from its samples: ")
+        assert error.hint == "Do not rely on this bundle."
+
+
+def test_a_number_that_is_too_large_is_said_to_be(improved: Bundle) -> None:
+    long = replace(improved, trials=tuple(replace(trial, seconds=1.5e308) for trial in improved.trials))
+    with pytest.raises(StoreError) as caught:
+        recompute(long)
+    assert caught.value.message == (
+        "the result does not follow from its samples: a number is too large to compute with"
+    )
+
+
 def test_a_plan_whose_metric_nobody_prints(improved: Bundle) -> None:
     plan = improved.plan.model_copy(update={"reward_metric": "beauty"})
     with pytest.raises(StoreError, match="the benchmark prints no 'beauty'"):

@@ -117,12 +117,17 @@ def test_a_reset_command_that_was_written_into_the_record_asks(agreed: World) ->
         "DELETE FROM event WHERE kind = 'session-started'",
         "UPDATE event SET body = '{}' WHERE kind = 'session-started'",
         "UPDATE event SET body = 'no JSON' WHERE kind = 'session-started'",
-        """UPDATE event SET body = json_set(body, '$.surprise', 1) WHERE kind = 'session-started'""",
+        "UPDATE event SET body = json_remove(body, '$.command') WHERE kind = 'session-started'",
     ],
 )
 def test_a_record_without_the_word_asks_again(agreed: World, statement: str) -> None:
     tampered(agreed, statement)
     refused(verify(agreed), "runs only when you typed it yourself")
+
+
+def test_what_a_later_version_wrote_beside_the_word_changes_nothing(agreed: World) -> None:
+    tampered(agreed, "UPDATE event SET body = json_set(body, '$.later', 1) WHERE kind = 'session-started'")
+    assert verify(agreed).code in (0, 3)
 
 
 def test_a_known_benchmark_that_was_exchanged_asks(world: World) -> None:

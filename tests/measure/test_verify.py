@@ -134,6 +134,44 @@ def test_identical_scores_are_no_change() -> None:
     assert verification.judgement().pairs == 5
 
 
+@pytest.mark.parametrize(
+    "candidate", [[11.0], [11.0] * 7 + [12.0], [11.0, 11.0, 12.0]], ids=["always", "but for one", "two in three"]
+)
+def test_whole_seconds_prove_no_effect_below_a_second(candidate: list[float]) -> None:
+    """The truth is 11.53 against 11.47 seconds: half a percent, and printed as 12 and 11."""
+    test = Verification(MetricSpec("elapsed", "s", "minimize"), pairs=8)
+    for number in range(8):
+        assert test.stop in ("", "8 pairs cannot prove an effect of this size at this noise")
+        test.add(12.0, candidate[number % len(candidate)])
+    judgement = test.judgement()
+    assert judgement.verdict is Verdict.INCONCLUSIVE
+    assert judgement.low_percent is not None and judgement.low_percent < 0.52
+    assert judgement.high_percent is not None and judgement.high_percent > 0.52
+
+
+def test_what_the_digits_leave_open_is_said_with_what_helps() -> None:
+    test = Verification(MetricSpec("elapsed", "s", "minimize"), pairs=8)
+    for _ in range(8):
+        assert test.stop == ""
+        test.add(12.0, 11.0)
+    assert test.stop == "all pairs are measured"
+    assert test.judgement().reason == (
+        "could not tell: after 8 pairs the effect is between -0.2 % and +19.3 %, which is what the printed digits "
+        "leave open: let the benchmark print more of them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("default", "candidate"), [(12.0, 6.0), (1234.5678, 1200.1234), (1000.0, 990.0), (math.pi, math.pi / 1.02)]
+)
+def test_scores_that_repeat_exactly_prove_what_is_more_than_a_digit(default: float, candidate: float) -> None:
+    test = Verification(MetricSpec("elapsed", "s", "minimize"), pairs=8)
+    while not test.stop:
+        test.add(default, candidate)
+    judgement = test.judgement()
+    assert (judgement.verdict, judgement.pairs) == (Verdict.IMPROVED, 5)
+
+
 @pytest.mark.parametrize("pairs", [0, 1])
 def test_one_pair_proves_nothing(pairs: int) -> None:
     verification = Verification(TPS)

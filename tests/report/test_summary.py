@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from knobctl.measure import Verdict
-from knobctl.report.summary import next_step, summarize
+from knobctl.report.summary import next_step, summarize, verdict_lines
 from knobctl.report.wording import apply_line, apply_words
 from knobctl.store import Result
 
@@ -46,7 +46,7 @@ def test_an_improvement_word_for_word(result: Make) -> None:
     [
         (
             Verdict.NO_CHANGE,
-            "NO CHANGE: no measurable effect on transactions_per_second (estimate +8.1 %, 95 % interval",
+            "NO CHANGE: no measurable gain in transactions_per_second (estimate +8.1 %, 95 % interval",
         ),
         (Verdict.WORSE, "WORSE: the candidate does harm to transactions_per_second or to a guardrail (estimate +8.1 %"),
         (Verdict.INCONCLUSIVE, "INCONCLUSIVE: nothing is proven about transactions_per_second (estimate +8.1 %, 95 %"),
@@ -123,3 +123,11 @@ def test_the_command_to_apply_names_the_work_folder_of_the_session(result: Make,
     assert apply_line(improved.session_id, workdir) == line
     if workdir == "/mnt/disk 2":
         assert apply_words("SESSION", workdir) == ["apply", "SESSION", "--workdir", workdir], "no shell reads these"
+
+
+def test_a_gain_that_is_ruled_out_says_nothing_about_harm(result: Make) -> None:
+    """NO_CHANGE rules out a gain above the margin; a loss of 15 % may still be the truth."""
+    unlike = result(verdict=Verdict.NO_CHANGE, best_config={}, improvement=-7.0, improvement_interval=(-15.0, 0.9))
+    (first, *_) = verdict_lines(unlike)
+    assert first.startswith("NO CHANGE: no measurable gain in transactions_per_second (estimate -7.0 %, 95 % interval")
+    assert "effect" not in first

@@ -138,10 +138,21 @@ def test_a_document_becomes_the_same_result(safe_plan: SafePlan) -> None:
     document = json.loads(json.dumps(result.to_dict()))
     assert Result.from_dict(document) == result
     assert Result.from_dict({**document, "added_later": 1}) == result
+    for name in ("knobs", "guardrails"):
+        nested = [{**one, "added_later": 1} for one in document[name]]
+        assert nested and Result.from_dict({**document, name: nested}) == result
 
 
 @pytest.mark.parametrize(
-    "change", [{"verdict": "GREAT"}, {"improvement_interval": [1.0]}, {"knobs": [{"name": "x"}]}, {"guardrails": 3}]
+    "change",
+    [
+        {"verdict": "GREAT"},
+        {"improvement_interval": [1.0]},
+        {"knobs": [{"name": "x"}]},
+        {"knobs": ["x"]},
+        {"guardrails": 3},
+        {"guardrails": ["x"]},
+    ],
 )
 def test_a_damaged_document_is_an_error(safe_plan: SafePlan, change: dict[str, Any]) -> None:
     document = {**concluded(safe_plan).to_dict(), **change}

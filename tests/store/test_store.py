@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -78,6 +79,40 @@ def test_every_kind_of_event_is_kept_in_some_way(store: Store, begin: Begin) -> 
     for event in stream:
         store.sink(session)(event)
     assert store.events(session) == stream
+
+
+def changed(store: Store, statement: str, *values: str) -> None:
+    """What another program does to the file meanwhile."""
+    with contextlib.closing(sqlite3.connect(store.path)) as connection, connection:
+        assert connection.execute(statement, values).rowcount == 1
+
+
+def test_what_a_later_version_added_to_an_event_is_left_out(store: Store, begin: Begin) -> None:
+    session = begin(store)
+    noise = events.NoiseMeasured(4000.0, 3.1, 9.0, 8)
+    store.sink(session)(noise)
+    changed(store, "UPDATE event SET body = json_set(body, '$.added_later', 1) WHERE session = ?", session)
+    assert store.events(session) == (noise,)
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", "no JSON"])
+def test_an_event_that_cannot_be_read_is_an_error_in_words(store: Store, begin: Begin, body: str) -> None:
+    session = begin(store)
+    store.sink(session)(events.NoiseMeasured(4000.0, 3.1, 9.0, 8))
+    changed(store, "UPDATE event SET body = ? WHERE session = ?", body, session)
+    with pytest.raises(StoreError, match=r"the record holds an event \(noise-measured\) that cannot be read: "):
+        store.events(session)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"knobs": ["x"]}', "[]"])
+def test_a_result_that_cannot_be_read_hides_no_other_session(store: Store, begin: Begin, text: str) -> None:
+    sound, odd = begin(store), begin(store)
+    changed(store, "UPDATE session SET status = 'finished', result = ? WHERE id = ?", text, odd)
+    assert {record.id for record in store.sessions()} == {sound, odd}
+    record = store.session(odd)
+    assert (record.status, record.result) == ("finished", None)
+    assert record.reason.startswith("its result cannot be read: ")
+    assert store.session(sound).reason == ""
 
 
 def test_a_session_of_this_process_is_running_and_ends_as_it_says(store: Store, begin: Begin) -> None:

@@ -18,7 +18,7 @@ from click.core import ParameterSource
 from knobctl import pipeline, planning
 from knobctl.commands import options
 from knobctl.commands.edge import confirm, guarded, interactive, put, say
-from knobctl.errors import ConsentMissing, PlanError, UsageError
+from knobctl.errors import ConsentMissing, PlanError, StoreError, UsageError
 from knobctl.events import EventSink, SessionStarted
 from knobctl.masking import MASK, mask_secrets
 from knobctl.measure import Verdict
@@ -287,7 +287,7 @@ def _agreed(record: SessionRecord, store: Store) -> str | None:
         return None
     try:
         events = store.events(record.id)
-    except (TypeError, ValueError):
+    except StoreError:
         return None  # somebody else wrote into the record: it agrees to nothing
     started = [event.command for event in events if isinstance(event, SessionStarted)]
     return started[0] if len(started) == 1 and MASK not in started[0] else None

@@ -12,16 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from knobctl.env.bench import DEFAULT_KINDS, SEARCH_KINDS
 from knobctl.errors import KnobctlError, StoreError
-from knobctl.events import MachineRestored, NoiseMeasured, PairMeasured, Trial
+from knobctl.events import MachineRestored, NoiseMeasured, PairMeasured, Trial, TrialStarted
 from knobctl.evidence.bundle import Bundle
 from knobctl.knobs import Value
 from knobctl.measure import GuardrailJudgement, Judgement, Noise, Verdict, Verification, assess
 from knobctl.plan import TuningPlan
+from knobctl.reward import reward_of_runs
 from knobctl.safety.command import words_of
 from knobctl.safety.findings import Findings
 from knobctl.safety.objective import guardrails_of, objective_of
 from knobctl.safety.safe_plan import Guardrail
+from knobctl.search.incumbent import claimed_percent
 from knobctl.stats import geometric_mean
 from knobctl.store import Result
 from knobctl.store.result import verdict_of
@@ -34,9 +37,9 @@ _SAME = 1e-9
 """Relative: the last bits of a logarithm differ from one machine's library to another's."""
 
 _PREFLIGHT = ("warmup", "baseline", "probe")
-_WORDS = ("reason", "notes", "best_reward", "baseline_reward", "total_episodes", "claimed_by_search", "policy_updates",
-          "seconds", "importance", "seconds_saved", "knobs")  # fmt: skip
-"""What does not follow from samples alone: words, and what the search did."""
+_FRESH = _DEFAULT, _CANDIDATE = ("verify-default", "verify-candidate")
+_WORDS = ("reason", "notes", "total_episodes", "policy_updates", "seconds", "importance", "seconds_saved", "knobs")
+"""What does not follow from samples alone: words, and how the search went about it."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,27 @@ def recompute(bundle: Bundle) -> Recomputed:
     """Computes verdict, effect, interval, scores and noise again from the raw runs.
 
     Raises:
-        StoreError: The samples give no result at all: runs of the default are missing, or the plan names no metric.
+        StoreError: The samples give no result at all: runs of the default are missing, the plan names no metric, or a
+            number is too large to compute with.
     """
     try:
         objective, guardrails = _measured(bundle.plan)
         noise = _noise(bundle)
         candidate = _candidate(bundle.trials)
-        judgement, pairs = _judged(bundle, objective, guardrails, noise) if candidate else (None, ())
+        judged = _judged(bundle, objective, guardrails, noise) if candidate else _Judged()
+        result = _result(bundle, objective, noise, candidate, judged.judgement)
     except KnobctlError as error:
         raise StoreError(f"{NOT_FOLLOWING}: {error.message}", "Do not rely on this bundle.") from None
-    result = _result(bundle, objective, noise, candidate, judgement)
+    except ArithmeticError:
+        why = "a number is too large to compute with"
+        raise StoreError(f"{NOT_FOLLOWING}: {why}", "Do not rely on this bundle.") from None
     differences = [
-        *_about_runs(bundle.trials, objective),
-        *_about_pairs(bundle.pairs, pairs),
-        *_about_the_change(bundle.result, candidate),
+        *_about_the_order(bundle),
+        *_about_scores(bundle.trials, objective.name),
+        *_about_configurations(bundle.trials, candidate),
+        *judged.too_many,
+        *_about_pairs(bundle.pairs, judged.pairs),
+        *_about_the_change(bundle, candidate),
         *_about_fields(bundle.result, result),
     ]
     return Recomputed(result, len(bundle.trials), tuple(differences))
@@ -114,30 +124,49 @@ def _noise(bundle: Bundle) -> Noise:
 def _allowed_pairs(bundle: Bundle) -> int:
     """How many pairs the run allowed itself: not a measurement, but the margin depends on it."""
     announced = [event.pairs for event in bundle.events if isinstance(event, NoiseMeasured)]
-    return max(1, announced[-1] if announced else len(_of_kind(bundle.trials, "verify-candidate")))
+    return max(1, announced[-1] if announced else len(_of_kind(bundle.trials, _CANDIDATE)))
 
 
 def _candidate(trials: Sequence[Trial]) -> Mapping[str, Value]:
     """What the verification ran against the default; empty when it ran nothing."""
-    tried = _of_kind(trials, "verify-candidate")
+    tried = _of_kind(trials, _CANDIDATE)
     return tried[0].configuration if tried else {}
 
 
-def _judged(
-    bundle: Bundle, objective: MetricSpec, guardrails: Sequence[Guardrail], noise: Noise
-) -> tuple[Judgement, tuple[PairMeasured, ...]]:
+@dataclass(frozen=True)
+class _Judged:
+    """What the verification comes to, pair by pair until its test stops.
+
+    Attributes:
+        judgement: What is proven; None without a verification.
+        pairs: The pairs with the interval after each.
+        too_many: That there are runs after it stopped, in words; empty when there are none.
+    """
+
+    judgement: Judgement | None = None
+    pairs: tuple[PairMeasured, ...] = ()
+    too_many: tuple[str, ...] = ()
+
+
+def _judged(bundle: Bundle, objective: MetricSpec, guardrails: Sequence[Guardrail], noise: Noise) -> _Judged:
     test = Verification(objective, guardrails, pairs=noise.pairs, margin_percent=noise.margin_percent)
-    defaults, candidates = (_of_kind(bundle.trials, f"verify-{arm}") for arm in ("default", "candidate"))
-    measured = [
-        test.add(
-            default.score,
-            candidate.score,
-            default_metrics=default.metrics,
-            candidate_metrics=candidate.metrics,
+    measured: list[PairMeasured | None] = []
+    too_many: tuple[str, ...] = ()
+    defaults, candidates = _of_kind(bundle.trials, _DEFAULT), _of_kind(bundle.trials, _CANDIDATE)
+    for default, candidate in zip(defaults, candidates, strict=False):
+        if test.stop:
+            first = min(default.number, candidate.number)
+            too_many = (f"run {first}: the verification was over before it: {test.stop}",)
+            break
+        measured.append(
+            test.add(
+                default.score,
+                candidate.score,
+                default_metrics=default.metrics,
+                candidate_metrics=candidate.metrics,
+            )
         )
-        for default, candidate in zip(defaults, candidates, strict=False)
-    ]
-    return test.judgement(), tuple(pair for pair in measured if pair is not None)
+    return _Judged(test.judgement(), tuple(pair for pair in measured if pair is not None), too_many)
 
 
 def _result(
@@ -148,8 +177,12 @@ def _result(
     judgement: Judgement | None,
 ) -> Result:
     session, trials = bundle.session, bundle.trials
+    direction, spec = objective.direction, bundle.plan.reward
     verdict, reason = verdict_of(judgement, candidate, trials)
     improved = verdict is Verdict.IMPROVED
+    reward = reward_of_runs(_of_kind(trials, "baseline"), noise.baseline, noise.baseline, direction, spec)
+    scores = (judgement.candidate_score, judgement.default_score) if judgement else (None, None)
+    verified = reward_of_runs(_of_kind(trials, _CANDIDATE), *scores, direction, spec)
     baseline = judgement.default_score if judgement else None
     baseline = noise.baseline if baseline is None else baseline
     interval = None
@@ -161,6 +194,8 @@ def _result(
         success=restored,
         restored=restored,
         workload_name=bundle.plan.workload_name,
+        best_reward=verified if improved else reward,
+        baseline_reward=reward,
         verdict=verdict,
         reason=reason,
         improvement=(judgement.percent or 0.0) if judgement else 0.0,
@@ -169,11 +204,12 @@ def _result(
         guardrails=judgement.guardrails if judgement else (),
         metric=objective.name,
         unit=objective.unit,
-        direction=objective.direction,
+        direction=direction,
         baseline_score=baseline,
         best_score=judgement.candidate_score if judgement and improved else baseline,
         candidate_config=candidate,
         best_config=candidate if improved else {},
+        claimed_by_search=claimed_percent(trials, direction),
         trials=len(trials),
         cut_short=sum(trial.cut_short for trial in trials),
         benchmark_seconds=math.fsum(trial.seconds for trial in trials),
@@ -186,25 +222,65 @@ def _result(
     )
 
 
-def _about_runs(trials: Sequence[Trial], objective: MetricSpec) -> list[str]:
-    """Runs that cannot have been recorded so."""
-    scores = [(trial, trial.score, trial.metrics.get(objective.name)) for trial in trials if not trial.cut_short]
-    candidate = _candidate(trials)
+def _about_the_order(bundle: Bundle) -> list[str]:
+    """Runs that are missing, stand where they cannot have been, or began as something else."""
+    said = []
+    for place, trial in enumerate(bundle.trials):
+        if trial.number != place:
+            said.append(f"run {trial.number}: it stands where run {place} has to be")
+            break
+    begun = {event.number: event.trial_kind for event in bundle.events if isinstance(event, TrialStarted)}
+    said += [
+        f"run {trial.number}: it is recorded as {trial.kind}, and began as {begun.get(trial.number, 'no run')}"
+        for trial in bundle.trials
+        if begun.get(trial.number) != trial.kind
+    ]
+    after = list(itertools.dropwhile(lambda trial: trial.kind not in _FRESH, bundle.trials))
+    fresh = [trial for trial in after if trial.kind in _FRESH]
+    said += [
+        f"run {trial.number}: it is no run of the verification ({trial.kind}), which had begun before it"
+        for trial in after
+        if trial.kind not in _FRESH
+    ]
+    for default, candidate in itertools.zip_longest(fresh[::2], fresh[1::2]):
+        if candidate is None or default.kind == candidate.kind:
+            said.append(f"run {default.number}: the run of its pair is not beside it")
+            break
+    return said
+
+
+def _about_scores(trials: Sequence[Trial], metric: str) -> list[str]:
+    """Scores that are not what their run printed."""
+    return [f"run {trial.number}: {problem}" for trial in trials if (problem := _score_problem(trial, metric))]
+
+
+def _score_problem(trial: Trial, metric: str) -> str:
+    printed = trial.metrics.get(metric)
+    if trial.cut_short and trial.kind not in SEARCH_KINDS:
+        return f"it was cut short, and no run is outside the search ({trial.kind})"
+    if trial.cut_short:
+        return "" if printed is None else f"it was cut short, and it printed {printed!r}"
+    if trial.score is not None and not _same(trial.score, printed):
+        return f"its score is {trial.score!r}, and it printed {printed!r}"
+    if trial.score is not None:
+        return f"it has a score, and it failed: {trial.failure}" if trial.failure else ""
+    if not trial.failure:
+        return "it has no score, and nothing says why"
+    return f"it failed, and it printed {printed!r}" if printed is not None and printed > 0 else ""
+
+
+def _about_configurations(trials: Sequence[Trial], candidate: Mapping[str, Value]) -> list[str]:
+    """Runs of something else than their kind says."""
     return [
         *(
-            f"run {trial.number}: its score is {score!r}, and it printed {printed!r}"
-            for trial, score, printed in scores
-            if score is not None and not _same(score, printed)
-        ),
-        *(
             f"run {trial.number}: it tried another candidate than the runs before it"
-            for trial in _of_kind(trials, "verify-candidate")
+            for trial in _of_kind(trials, _CANDIDATE)
             if dict(trial.configuration) != dict(candidate)
         ),
         *(
             f"run {trial.number}: a run of the default had changed knobs"
             for trial in trials
-            if trial.kind in ("baseline", "verify-default") and trial.configuration
+            if trial.kind in (*DEFAULT_KINDS, _DEFAULT) and trial.configuration
         ),
     ]
 
@@ -221,11 +297,21 @@ def _about_pairs(recorded: Sequence[PairMeasured], given: Sequence[PairMeasured]
     ]
 
 
-def _about_the_change(recorded: Result, candidate: Mapping[str, Value]) -> list[str]:
-    listed = {knob.name: knob.candidate for knob in recorded.knobs}
-    if listed == dict(candidate):
-        return []
-    return [f"knobs: {_shown(listed)} is recorded, the runs tried {_shown(dict(candidate))}"]
+def _about_the_change(bundle: Bundle, candidate: Mapping[str, Value]) -> list[str]:
+    knobs = bundle.result.knobs
+    listed = {knob.name: knob.candidate for knob in knobs}
+    said = []
+    if listed != dict(candidate):
+        said.append(f"knobs: {_shown(listed)} is recorded, the runs tried {_shown(dict(candidate))}")
+    found = (
+        bundle.session.settings.get("found") if bundle.session.settings else {knob.name: knob.found for knob in knobs}
+    )
+    begun = found if isinstance(found, Mapping) else {}
+    return said + [
+        f"knobs: {knob.name} is recorded as found with {knob.found}, and the session began with {begun.get(knob.name)}"
+        for knob in knobs
+        if begun.get(knob.name) != knob.found
+    ]
 
 
 def _about_fields(recorded: Result, given: Result) -> list[str]:

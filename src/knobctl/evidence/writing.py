@@ -62,6 +62,9 @@ m and standard deviation sd (n - 1 in its denominator), the 95 % interval is
     r = 1 + n,  K = (sqrt(r) / 0.05) ^ (2 / n),  t = sqrt((n - 1) * (K - 1) / (1 - K / r))   (no bounds unless K < r)
     m - t * sd / sqrt(n)  to  m + t * sd / sqrt(n),  in percent 100 * (exp(x) - 1)
 
+No end is nearer to m than rounding can have moved it: the mean over the pairs of -ln(1 - u / (2 * default score))
+- ln(1 - u / (2 * candidate score)), where u is the unit of the last digit among all scores (0.01 for 12.34, at most 1).
+
 IMPROVED needs an interval above 0. It stays valid when it is looked at after every pair: Hongjian Wang and Aaditya
 Ramdas, "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance", arXiv:2310.03722.
 

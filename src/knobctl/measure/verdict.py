@@ -16,6 +16,9 @@ from knobctl.stats import Interval
 MOST_PAIRS = 200
 """More pairs than this are not worth suggesting."""
 
+_ALL = 1.0 + 1e-9
+"""All of a width, but for the last bits of a float."""
+
 
 class Verdict(StrEnum):
     """What the fresh pairs prove about the candidate."""
@@ -92,6 +95,7 @@ def decide(
     candidate_failures: int = 0,
     default_failures: int = 0,
     pair_seconds: float = 0.0,
+    rounded: float = 0.0,
 ) -> tuple[Verdict, str]:
     """The verdict and its reason.
 
@@ -104,6 +108,7 @@ def decide(
         candidate_failures: Runs of the candidate without a score.
         default_failures: Runs of the default without a score.
         pair_seconds: What one more pair would take; 0 when unknown.
+        rounded: How far rounding may have moved the mean log-ratio.
     """
     pairs = len(differences)
     if candidate_failures > default_failures:
@@ -129,9 +134,10 @@ def decide(
         return Verdict.IMPROVED, "; ".join([f"{after} the effect is {between}", *unclear])
     if interval.high <= stats.log_effect(margin_percent):
         return Verdict.NO_CHANGE, f"{after} the effect is {between}: a gain above {margin_percent:.1f} % is ruled out"
-    return Verdict.INCONCLUSIVE, (
-        f"could not tell: {after} the effect is {between}{_more(interval, differences, pair_seconds)}"
-    )
+    what_helps = _more(interval, differences, pair_seconds)
+    if interval.high - interval.estimate <= rounded * _ALL:
+        what_helps = ", which is what the printed digits leave open: let the benchmark print more of them"
+    return Verdict.INCONCLUSIVE, f"could not tell: {after} the effect is {between}{what_helps}"
 
 
 def _more(interval: Interval, differences: Sequence[float], pair_seconds: float) -> str:

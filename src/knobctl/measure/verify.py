@@ -89,6 +89,7 @@ class Verification:
         self._metrics: list[tuple[Mapping[str, float], Mapping[str, float]]] = []
         self._failures: dict[Arm, int] = {"default": 0, "candidate": 0}
         self._attempts = 0
+        self._unit = 1.0
 
     def add(
         self,
@@ -115,6 +116,7 @@ class Verification:
         if default_score is None or candidate_score is None:
             return None
         self._scores.append((default_score, candidate_score))
+        self._unit = min(self._unit, stats.last_digit(default_score), stats.last_digit(candidate_score))
         self._metrics.append((default_metrics or {}, candidate_metrics or {}))
         ratio = self.differences[-1]
         if math.isnan(ratio):
@@ -139,8 +141,19 @@ class Verification:
 
     @property
     def interval(self) -> Interval | None:
-        """The anytime-valid interval of the mean log-ratio, or None when it cannot be computed."""
-        return stats.confidence_sequence(self.differences)
+        """The anytime-valid interval of the mean log-ratio, or None when it cannot be computed.
+
+        It is never narrower than what the digits leave open with which the scores were printed.
+        """
+        differences = self.differences
+        if any(math.isnan(ratio) for ratio in differences):
+            return None
+        return stats.confidence_sequence(differences, rounded=self._rounding)
+
+    @property
+    def _rounding(self) -> float:
+        """How far rounding may have moved the mean log-ratio; all scores are positive."""
+        return stats.mean([stats.rounding(*scores, self._unit) for scores in self._scores]) or 0.0
 
     @property
     def stop(self) -> str:
@@ -191,6 +204,7 @@ class Verification:
             candidate_failures=self._failures["candidate"],
             default_failures=self._failures["default"],
             pair_seconds=self._pair_seconds,
+            rounded=self._rounding if interval else 0.0,
         )
         return Judgement(
             verdict=verdict,

@@ -50,7 +50,7 @@ def verdict_lines(result: Result) -> list[str]:
         return _label(result, sentence)
     nothing = "no configuration looked better than what was found, so nothing was verified"
     words = {
-        Verdict.NO_CHANGE: f"NO CHANGE: {f'no measurable effect on {metric}' if result.candidate_config else nothing}",
+        Verdict.NO_CHANGE: f"NO CHANGE: {f'no measurable gain in {metric}' if result.candidate_config else nothing}",
         Verdict.WORSE: f"WORSE: the candidate does harm to {metric} or to a guardrail",
     }.get(result.verdict, f"INCONCLUSIVE: nothing is proven about {metric}")
     lines = _label(result, f"{words}{_proof(result) if result.pairs else ''}.")

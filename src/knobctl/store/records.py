@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from knobctl.errors import UsageError
-from knobctl.events import StrategistStep
-from knobctl.store.result import Result
+from knobctl.errors import StoreError, UsageError
+from knobctl.events import Event, StrategistStep
+from knobctl.store.result import Result, known
 from knobctl.target import HostFacts
 
 
@@ -33,9 +34,9 @@ class SessionRecord:
         version: The knobctl that made it.
         status: ``running``, ``finished``, ``interrupted`` or ``failed``. A session whose process is gone without
             having said how it ended reads as ``interrupted``.
-        reason: Why it failed or was interrupted; may be empty.
+        reason: Why it failed or was interrupted, or why the result of a finished one cannot be read; may be empty.
         trials: How many trials are recorded.
-        result: The result; None unless it is finished.
+        result: The result; None unless it is finished and can be read.
         conversation: Key of the conversation that it began in; empty without one.
         settings: What else is needed to go on with it; empty in a record of an earlier version.
     """
@@ -86,9 +87,29 @@ class ConversationRecord:
 
 
 def facts_from(document: Mapping[str, Any]) -> HostFacts:
-    """The machine of a record; what an earlier version knew and this one does not is left out."""
-    known = {each.name for each in fields(HostFacts)}
-    return HostFacts(**{**{k: v for k, v in document.items() if k in known}, "tuners": tuple(document["tuners"])})
+    """The machine of a record; what another version knew and this one does not is left out."""
+    return HostFacts(**{**known(HostFacts, document), "tuners": tuple(document["tuners"])})
+
+
+def result_from(text: str | None) -> tuple[Result | None, str]:
+    """The result of a session, if it has one; and why it cannot be read, which concerns no other session."""
+    try:
+        return Result.from_dict(json.loads(text)) if text else None, ""
+    except (StoreError, ValueError) as error:
+        return None, f"its result cannot be read: {error}"
+
+
+def event_from(kind: type[Event], text: str) -> Event:
+    """An event of a record; what another version knew and this one does not is left out.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    try:
+        values = known(kind, json.loads(text))
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (AttributeError, TypeError, ValueError) as error:
+        raise StoreError(f"the record holds an event ({kind.kind}) that cannot be read: {error}") from None
 
 
 Record = TypeVar("Record", SessionRecord, ConversationRecord)

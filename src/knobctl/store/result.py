@@ -147,17 +147,25 @@ class Result:
             interval = values["improvement_interval"]
             values["improvement_interval"] = None if interval is None else (float(interval[0]), float(interval[1]))
             values["verdict"] = Verdict(values["verdict"])
-            values["guardrails"] = tuple(GuardrailJudgement(**one) for one in values.get("guardrails", ()))
+            judged = values.get("guardrails", ())
+            values["guardrails"] = tuple(GuardrailJudgement(**known(GuardrailJudgement, one)) for one in judged)
             values["knobs"] = tuple(_change(one) for one in values.get("knobs", ()))
             values["notes"] = tuple(values.get("notes", ()))
             return cls(**values)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
             raise StoreError(f"the result document is not complete: {error!r}", "Run the session again.") from None
+
+
+def known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a document that a record of this kind has; what another version knew is left out."""
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
 
 
 def _change(document: Mapping[str, Any]) -> KnobChange:
     interval = document.get("share_interval")
-    return KnobChange(**{**document, "share_interval": None if interval is None else (interval[0], interval[1])})
+    ends = None if interval is None else (interval[0], interval[1])
+    return KnobChange(**{**known(KnobChange, document), "share_interval": ends})
 
 
 def conclude(

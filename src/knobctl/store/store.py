@@ -43,8 +43,7 @@ from knobctl.store.conversations import Conversations
 from knobctl.store.database import connect, insert, rows, storable, translated
 from knobctl.store.memories import Memories
 from knobctl.store.process import Process
-from knobctl.store.records import ConversationRecord, SessionRecord, facts_from, the_one
-from knobctl.store.result import Result
+from knobctl.store.records import ConversationRecord, SessionRecord, event_from, facts_from, result_from, the_one
 from knobctl.store.resuming import reopen
 from knobctl.target import HostFacts
 
@@ -286,10 +285,10 @@ class Store:
         """All other events of a session in their order: notices, phases, starts of trials, noise, candidate, restore.
 
         Raises:
-            StoreError: The file cannot be read.
+            StoreError: The file cannot be read, or one of them.
         """
         rows = self._rows("SELECT kind, body FROM event WHERE session = ? ORDER BY position", (session,))
-        return tuple(_event(row["kind"], json.loads(row["body"])) for row in rows if row["kind"] in _KINDS)
+        return tuple(event_from(_KINDS[row["kind"]], row["body"]) for row in rows if row["kind"] in _KINDS)
 
     def begin_conversation(self, request: str, model: str) -> str:
         """Opens a conversation with a language model, whether or not it will end in a session.
@@ -405,6 +404,7 @@ class Store:
         for row in self._rows(f"{counted} {tail}", arguments):
             process = Process(row["pid"], row["pid_started"], row["boot"])
             gone = row["status"] == "running" and not process.alive
+            result, unread = result_from(row["result"])
             yield SessionRecord(
                 id=row["id"],
                 created=datetime.fromisoformat(row["created"]),
@@ -419,9 +419,9 @@ class Store:
                 seed=row["seed"],
                 version=row["version"],
                 status="interrupted" if gone else row["status"],
-                reason="its process is gone" if gone else row["reason"],
+                reason="its process is gone" if gone else row["reason"] or unread,
                 trials=row["trials"],
-                result=Result.from_dict(json.loads(row["result"])) if row["result"] else None,
+                result=result,
                 conversation=row["conversation"],
                 settings=json.loads(row["settings"]),
             )
@@ -438,8 +438,3 @@ def _json(value: Any) -> str:
 def _masked(plan: TuningPlan) -> TuningPlan:
     reset = plan.reset_command and mask_secrets(plan.reset_command)
     return plan.model_copy(update={"benchmark_command": mask_secrets(plan.benchmark_command), "reset_command": reset})
-
-
-def _event(kind: str, body: Mapping[str, Any]) -> Event:
-    cls = _KINDS[kind]
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})

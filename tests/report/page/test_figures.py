@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from knobctl.knobs.files import catalogue
+from knobctl.measure import Verdict
 from knobctl.plan import ActionSpec
 from knobctl.report.page.drawing import Drawing
 from knobctl.report.page.importance import importance_figure
@@ -151,11 +152,43 @@ def test_proof_and_claim_stand_on_one_axis() -> None:
     end = start + float(shade.get("width") or 0)
     assert start < place(verified)[0] < end < place(claim)[0]
     assert figure.caption == (
-        "Proven by fresh pairs: +8.1 %, +5.2 % to +11.0 %. Claimed by the search: +13.4 %, which is no evidence."
+        "Proven by fresh pairs: +8.1 % (interval +5.2 % to +11.0 %). Claimed by the search: +13.4 %, which is no "
+        "evidence."
     )
+    assert figure.title == "What is proven, and what the search alone would have claimed"
     assert effect_figure(recorded.result(pairs=0)) is None
     unbounded = effect_figure(recorded.result(improvement_interval=None, claimed_by_search=None))
-    assert unbounded is not None and "no bounded interval" in unbounded.caption and "Claimed" not in unbounded.caption
+    assert unbounded is not None and "Claimed" not in unbounded.caption
+    assert unbounded.caption == "Fresh pairs estimate +8.1 % (no bounded interval): no effect on the score is proven."
+    assert unbounded.title == "What fresh pairs estimate"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "interval", "title", "caption"),
+    [
+        (Verdict.INCONCLUSIVE, (-26.2, 71.1), "What fresh pairs estimate",
+         "Fresh pairs estimate +8.1 % (interval -26.2 % to +71.1 %): no effect on the score is proven."),
+        (Verdict.INCONCLUSIVE, (5.2, 11.0), "What fresh pairs estimate",
+         "Fresh pairs estimate +8.1 % (interval +5.2 % to +11.0 %): no effect on the score is proven."),
+        (Verdict.NO_CHANGE, (-2.0, 1.5), "What fresh pairs estimate",
+         "Fresh pairs estimate +8.1 % (interval -2.0 % to +1.5 %): no effect on the score is proven."),
+        (Verdict.WORSE, (-4.0, 20.0), "What fresh pairs estimate",
+         "Fresh pairs estimate +8.1 % (interval -4.0 % to +20.0 %): no effect on the score is proven."),
+        (Verdict.WORSE, (5.2, 11.0), "What is proven",
+         "Proven by fresh pairs: +8.1 % (interval +5.2 % to +11.0 %). A guardrail is violated all the same."),
+        (Verdict.WORSE, (-11.0, -5.2), "What is proven",
+         "Proven by fresh pairs: -8.1 % (interval -11.0 % to -5.2 %)."),
+    ],
+)  # fmt: skip
+def test_proven_is_only_what_the_verdict_allows(
+    verdict: Verdict, interval: tuple[float, float], title: str, caption: str
+) -> None:
+    improvement = -8.1 if interval[1] < 0 else 8.1
+    result = recorded.result(verdict=verdict, improvement_interval=interval, improvement=improvement)
+    figure = effect_figure(result)
+    assert figure is not None
+    assert figure.caption == f"{caption} Claimed by the search: +13.4 %, which is no evidence."
+    assert figure.title == f"{title}, and what the search alone would have claimed"
 
 
 # --- importance, slices

@@ -229,7 +229,7 @@ def test_a_simulation_says_so_everywhere() -> None:
 @pytest.mark.parametrize(
     ("verdict", "word", "sentence", "sign"),
     [
-        (Verdict.NO_CHANGE, "NO CHANGE", "No measurable effect on transactions_per_second (estimate +8.1 %", "calm"),
+        (Verdict.NO_CHANGE, "NO CHANGE", "No measurable gain in transactions_per_second (estimate +8.1 %", "calm"),
         (Verdict.WORSE, "WORSE", "The candidate does harm to transactions_per_second or to a guardrail", "bad"),
         (Verdict.INCONCLUSIVE, "INCONCLUSIVE", "Nothing is proven about transactions_per_second (estimate", "open"),
     ],
@@ -301,10 +301,19 @@ def test_strange_scores_do_not_break_the_page(score: float) -> None:
 
 
 def test_a_command_to_paste_is_one_command_whatever_the_record_says() -> None:
-    text = Reader(render(recorded.session(target="simulated:x; reboot", searcher="none"))).text
-    assert "knobctl run PLAN.json --budget 20 --seed 7 --target 'simulated:x; reboot' the whole run again" in text
+    text = Reader(render(recorded.session(target="simulated:x; reboot"))).text
+    line = "knobctl run PLAN.json --budget 20 --seed 7 --searcher ppo --target 'simulated:x; reboot' the whole run"
+    assert line in text
+    assert f"knobctl verify {recorded.SESSION} --target 'simulated:x; reboot' measures the change again" in text
 
 
 def test_one_trial_is_enough_for_a_page() -> None:
     text = Reader(render(recorded.without_a_result("interrupted", trials=1))).text
     assert "All runs 1 run, in the order in which they ran" in text
+
+
+def test_a_result_that_cannot_be_read_is_no_interruption() -> None:
+    why = "its result cannot be read: the result document is not complete"
+    text = Reader(render(recorded.without_a_result("finished", why, trials=3))).text
+    assert "FINISHED The result of this session cannot be read, so nothing below is proven." in text
+    assert f"Why: {why}." in text

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from knobctl.errors import UsageError
 from knobctl.events import Event, MachineRestored, NoiseMeasured, Notice, SessionStarted, Trial
 from knobctl.measure import Verdict
 from knobctl.report.narration import KINDS
@@ -15,6 +16,8 @@ from knobctl.report.page.text import shortened
 from knobctl.report.session_view import RecordedSession
 from knobctl.report.summary import next_step, verdict_lines
 from knobctl.report.wording import SIMULATED, assignments, duration, one_line, percent, score
+from knobctl.search.registry import SEARCHERS
+from knobctl.settings import Settings, settings_of
 from knobctl.store import KnobChange, Result, SessionRecord
 
 _SIGNS = {
@@ -24,6 +27,9 @@ _SIGNS = {
     Verdict.INCONCLUSIVE: "open",
 }
 _NOT_MEASURED = "not measured"
+
+_ONLY_VERIFIED = "none"
+"""The searcher of a session that had a candidate from the start."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ def headline(session: RecordedSession) -> Headline:
         sentence = {
             "running": "This session is running: there is no result yet, and nothing below is proven.",
             "failed": "This session failed: there is no result, and nothing below is proven.",
+            "finished": "The result of this session cannot be read, so nothing below is proven.",
         }.get(record.status, "This session was interrupted: there is no result, and nothing below is proven.")
         why = (f"Why: {_sentence(record.reason)}",) if record.reason else ()
         return Headline("open", _labelled(record, word), sentence, why, _plain(_unfinished(session)), "")
@@ -137,7 +144,7 @@ def commands(session: RecordedSession) -> tuple[Command, ...]:
             Command("knobctl rollback", "undoes the last apply"),
         ]
     if result is not None and result.candidate_config:
-        found.append(Command(f"knobctl verify {record.id}", "measures the change again, with fresh pairs"))
+        found.append(Command(_verify_line(record), "measures the change again, with fresh pairs"))
     if session.restored is False:
         found.insert(0, Command("knobctl restore", "puts back what is left of the run"))
     return tuple(found)
@@ -145,13 +152,8 @@ def commands(session: RecordedSession) -> tuple[Command, ...]:
 
 def commands_again(record: SessionRecord) -> tuple[Command, ...]:
     """How this session can be repeated, checked and read by programs."""
-    words = ["knobctl", "run", "PLAN.json", "--budget", str(record.budget), "--seed", str(record.seed)]
-    if record.searcher != "none":
-        words += ["--searcher", record.searcher]
-    if record.target != "local":
-        words += ["--target", record.target]
     found = [
-        Command(shlex.join(words), "the whole run again, from the plan above: the same seed, fresh measurements"),
+        *_whole_run(record),
         Command(f"knobctl report {record.id} --json", "every run, pair and raw sample of this page as one document"),
     ]
     if record.result is not None:
@@ -165,8 +167,55 @@ def commands_again(record: SessionRecord) -> tuple[Command, ...]:
         ]
     if record.result is not None and record.result.candidate_config:
         again = "measures what was found against the machine as it is, with fresh pairs"
-        found.insert(0, Command(f"knobctl verify {record.id}", again))
+        given = _given(_settings(record)) if record.searcher == _ONLY_VERIFIED else []
+        found.insert(0, Command(_verify_line(record, given), again))
     return tuple(found)
+
+
+def _verify_line(record: SessionRecord, given: Sequence[str] = ()) -> str:
+    return shlex.join(["knobctl", "verify", record.id, *given, *_where(record)])
+
+
+def _whole_run(record: SessionRecord) -> list[Command]:
+    """The line that runs the plan as this session did; none where nothing was searched, or nobody can type who did."""
+    if record.searcher not in SEARCHERS:
+        return []
+    settings = _settings(record)
+    words = ["knobctl", "run", "PLAN.json", "--budget", str(record.budget), "--seed", str(record.seed)]
+    words += ["--searcher", record.searcher]
+    words += [] if settings.actor else ["--no-actor"]
+    words += [] if settings.memory else ["--no-memory"]
+    purpose = "the whole run again, from the plan above: the same seed, fresh measurements"
+    if settings.lengthen:
+        purpose += "; a run lasts as long as its command says, and was allowed to last longer"
+    if not settings.cut_short:
+        purpose += "; bad runs of the search are cut short, and were not"
+    return [Command(shlex.join([*words, *_given(settings), *_where(record)]), purpose)]
+
+
+def _settings(record: SessionRecord) -> Settings:
+    """How the session was run; the usual way where its record does not say."""
+    try:
+        return settings_of(record)[0]
+    except UsageError:
+        return Settings()
+
+
+def _given(settings: Settings) -> list[str]:
+    """The options that whatever measures has in common."""
+    words = [] if settings.seconds is None else ["--time-budget", _seconds(settings.seconds)]
+    words += [] if settings.pairs is None else ["--pairs", str(settings.pairs)]
+    words += [] if settings.run_timeout is None else ["--timeout", _seconds(settings.run_timeout)]
+    return words + (["--force"] if settings.force else [])
+
+
+def _seconds(seconds: float) -> str:
+    """As it is typed, to the millisecond."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
+
+
+def _where(record: SessionRecord) -> list[str]:
+    return [] if record.target == "local" else ["--target", record.target]
 
 
 def noise_facts(noise: NoiseMeasured | None, result: Result | None) -> tuple[Fact, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from knobctl.events import PairMeasured
+from knobctl.measure import Verdict
 from knobctl.report.page.drawing import NARROW, WIDE, Drawing, Size
 from knobctl.report.page.frame import Figure, Key, axis_x, axis_y, drawn_twice
 from knobctl.report.page.scale import Scale, scale_over
@@ -16,7 +17,6 @@ from knobctl.stats import percent as percent_of
 from knobctl.store import Result
 
 _TITLE = "Verification, pair by pair"
-_EFFECT = "What is proven, and what the search alone would have claimed"
 
 
 def pairs_figure(pairs: Sequence[PairMeasured], nothing: str) -> Figure:
@@ -36,20 +36,32 @@ def pairs_figure(pairs: Sequence[PairMeasured], nothing: str) -> Figure:
 
 
 def effect_figure(result: Result) -> Figure | None:
-    """The proven interval and the claim of the search on one axis; None when nothing was verified."""
+    """The interval of the pairs and the claim of the search on one axis; None when nothing was verified."""
     if not result.pairs:
         return None
-    interval = result.improvement_interval
-    ends = "no bounded interval" if interval is None else f"{percent(interval[0])} to {percent(interval[1])}"
-    caption = f"Proven by fresh pairs: {percent(result.improvement)}, {ends}."
-    keys = [Key("circle", "proposed", "verified effect"), Key("band", "sure", "its 95 % interval")]
+    interval, proven = result.improvement_interval, _proven(result)
+    ends = "no bounded interval" if interval is None else f"interval {percent(interval[0])} to {percent(interval[1])}"
+    effect = f"{percent(result.improvement)} ({ends})"
+    title, caption = "What fresh pairs estimate", f"Fresh pairs estimate {effect}: no effect on the score is proven."
+    if proven:
+        title, caption = "What is proven", f"Proven by fresh pairs: {effect}."
+    if proven and result.verdict is Verdict.WORSE and result.improvement > 0:
+        caption += " A guardrail is violated all the same."
+    keys = [Key("circle", "proposed", "estimate of the pairs"), Key("band", "sure", "its 95 % interval")]
     if result.claimed_by_search is not None:
+        title += ", and what the search alone would have claimed"
         caption += f" Claimed by the search: {percent(result.claimed_by_search)}, which is no evidence."
         keys.append(Key("diamond", "aside hollow", "claim of the search"))
-    plot = _Effect(result)
+    plot = _Effect(result, title)
     wide = plot.draw("effect-wide", replace(WIDE, height=96.0, left=20.0, right=20.0))
     narrow = plot.draw("effect-narrow", replace(NARROW, height=96.0, left=16.0, right=16.0))
-    return Figure("effect", _EFFECT, caption, wide, narrow, keys=tuple(keys))
+    return Figure("effect", title, caption, wide, narrow, keys=tuple(keys))
+
+
+def _proven(result: Result) -> bool:
+    """Whether the pairs prove a sign of the effect."""
+    low, high = result.improvement_interval or (-math.inf, math.inf)
+    return (low > 0 or high < 0) and result.verdict is not Verdict.INCONCLUSIVE
 
 
 @dataclass(frozen=True)
@@ -113,10 +125,11 @@ class _Pairs:
 @dataclass(frozen=True)
 class _Effect:
     result: Result
+    title: str
 
     def draw(self, key: str, size: Size) -> Drawing:
         result = self.result
-        drawing = Drawing(key, size, _EFFECT, "One axis in percent with the interval, the estimate and the claim")
+        drawing = Drawing(key, size, self.title, "One axis in percent with the interval, the estimate and the claim")
         interval, claim = result.improvement_interval, result.claimed_by_search
         values = [0.0, result.improvement, *(interval or ()), *(() if claim is None else (claim,))]
         x = scale_over([value for value in values if math.isfinite(value)], size.left, size.width - size.right)
@@ -131,5 +144,5 @@ class _Effect:
         if claim is not None:
             drawing.mark((x.at(claim), middle), "diamond", "aside hollow", f"claimed by the search: {percent(claim)}")
         at = (x.at(result.improvement), middle)
-        drawing.mark(at, "circle", "proposed", f"verified: {percent(result.improvement)}")
+        drawing.mark(at, "circle", "proposed", f"estimate of the pairs: {percent(result.improvement)}")
         return drawing
