@@ -37,7 +37,7 @@ from knobctl.knobs import Value
 from knobctl.measure import Noise
 from knobctl.memory import fingerprint_of_run, recall, require
 from knobctl.plan import TuningPlan
-from knobctl.safety import Consent, SafePlan, SafetyValidator
+from knobctl.safety import Consent, SafePlan, SafetyValidator, changes_of
 from knobctl.search.registry import Options
 from knobctl.search.remembered import Remembered
 from knobctl.settings import Settings, require_the_same, require_the_same_disk, settings_document, settings_of
@@ -146,7 +146,8 @@ def verify_again(
     ``conversation`` is the one in which this was asked for; the plan's own is that of the earlier session.
 
     Raises:
-        UsageError: The session has no candidate, or was made on another target or another disk.
+        UsageError: The session has no candidate, was made on another target or another disk, or its candidate cannot
+            be tried as it is now.
         KnobctlError: As :func:`execute`.
     """
     if record.target != target.name:
@@ -185,16 +186,10 @@ def verify_candidate(
         conversation: Key of the conversation in which this was asked for, for the record.
 
     Raises:
-        UsageError: The candidate is what the machine has now, or has a knob that cannot be set here.
+        UsageError: It cannot be tried here exactly as it is (:func:`knobctl.safety.changes_of`).
         KnobctlError: As :func:`execute`.
     """
-    for name in candidate:
-        if name not in plan.default:
-            why = dict(plan.dropped).get(name, "the plan does not tune it")
-            raise UsageError(f"the candidate changes {name}, which cannot be tuned here: {why}", "Tune anew.")
-    changed = plan.changed(plan.repair(candidate))
-    if not changed:
-        raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
+    changed = changes_of(candidate, plan)
     return _run(plan, target, store, emit, settings, _Origin(f"verify {source}", conversation, changed))
 
 
