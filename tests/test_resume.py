@@ -284,6 +284,33 @@ def test_a_trial_that_was_ended_with_the_run_is_measured_anew(path: Path) -> Non
     assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == last
 
 
+def verify(path: Path, read: Callable[[Event], None]) -> None:
+    target = machine()
+    with Store(path) as store, contextlib.suppress(Killed):
+        pipeline.verify_candidate({"vm.dirty_ratio": 40}, "x", safe(target), target, store, read, SETTINGS)
+    forget_the_process(path)
+
+
+@pytest.mark.parametrize(("runs", "kept"), [(1, 0), (2, 2), (5, 4)])
+def test_a_pair_that_was_cut_in_two_is_measured_anew(path: Path, tmp_path: Path, runs: int, kept: int) -> None:
+    """Its two runs stand for the same minutes, so one from before the cut and one from after it are no pair."""
+    verify(tmp_path / "uncut.db", counting(NEVER))
+    uncut = record(tmp_path / "uncut.db")
+    first = next(trial["number"] for trial in uncut["trials"] if trial["kind"].startswith("verify-"))
+
+    def cut(event: Event) -> None:
+        if isinstance(event, TrialDone) and event.trial.number == first + runs - 1:
+            raise Killed
+
+    verify(path, cut)
+    assert the_session(path).trials == first + runs
+    events: list[Event] = []
+    go_on(path, read=events.append)
+    assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == first + kept
+    assert SessionResumed(first + kept) in events
+    assert record(path) == uncut
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_fifty_processes_killed_at_random_moments_leave_records_that_end_as_uncut_ones(

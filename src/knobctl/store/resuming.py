@@ -10,7 +10,7 @@ from knobctl.store.process import Process
 
 
 def reopen(connection: sqlite3.Connection, session: str, process: Process) -> None:
-    """Makes the session this process's own, as it was right after the start of its last complete trial.
+    """Makes the session this process's own, as it was right after the start of its last trial that counts.
 
     What was recorded after that is said again when the session is played again, so nothing stands there twice.
 
@@ -48,14 +48,18 @@ def reopen(connection: sqlite3.Connection, session: str, process: Process) -> No
 
 
 def _last_complete(connection: sqlite3.Connection, session: str, reason: str) -> int | None:
-    """Number of the last trial that came to its own end: one that failed with the session's reason is removed."""
-    row = connection.execute(
-        "SELECT number, failure FROM trial WHERE session = ? ORDER BY number DESC LIMIT 1", (session,)
-    ).fetchone()
-    if row is None:
-        return None
-    number, failure = row
-    if failure and failure == " ".join(reason.split()):
-        connection.execute("DELETE FROM trial WHERE session = ? AND number = ?", (session, number))
-        return number - 1 if number > 0 else None
-    return int(number)
+    """Number of the last trial that counts; those after it, which were cut off in some way, are removed.
+
+    A trial does not count that failed with the session's reason, and neither does the first run of a pair without its
+    second: the two have to be next to each other.
+    """
+    trials = connection.execute(
+        "SELECT number, kind, failure FROM trial WHERE session = ? ORDER BY number", (session,)
+    ).fetchall()
+    if trials and trials[-1][2] and trials[-1][2] == " ".join(reason.split()):
+        trials.pop()
+    if sum(kind.startswith("verify-") for _, kind, _ in trials) % 2:
+        trials.pop()
+    last = None if not trials else int(trials[-1][0])
+    connection.execute("DELETE FROM trial WHERE session = ? AND number > ?", (session, -1 if last is None else last))
+    return last
