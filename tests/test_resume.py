@@ -20,11 +20,12 @@ import pytest
 from knobctl import pipeline
 from knobctl.errors import Busy, StoreError, UsageError
 from knobctl.events import Event, SessionResumed, TrialDone, TrialStarted
+from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.store import Result, SessionRecord, Store
-from knobctl.target.simulated import SimulatedTarget, simulated_target
-from tests.commands.plans import plan
+from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
+from tests.commands.plans import document, plan
 
 SETTINGS = Settings(searcher="tpe", seed=11, budget=12, pairs=6)
 NEVER = 10**9
@@ -253,6 +254,60 @@ def test_another_version_another_machine_or_other_values_are_refused(path: Path)
     assert "and is 10 now, so old and new runs cannot be compared" in str(error)
     assert "Set it back" in error.hint
     assert go_on(path) is not None, "no refusal did any harm"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kernel": "7.1.0"}, "kernel 6.12.0-simulated then, 7.1.0 now"),
+        ({"architecture": "aarch64"}, "architecture x86_64 then, aarch64 now"),
+        ({"cpu_model": ""}, "processor Simulated CPU then, (unknown) now"),
+        ({"memory_bytes": 15 * 2**30}, "memory 16384 MiB then, 15360 MiB now"),
+        (
+            {"cores": 64, "memory_bytes": 2**40},
+            "cores 4 then, 64 now; memory 16384 MiB then, 1048576 MiB now",
+        ),
+    ],
+)
+def test_a_session_does_not_go_on_on_another_machine(path: Path, change: dict[str, Any], words: str) -> None:
+    begin(path, 60)
+    other = SimulatedTarget(machine().surface, seed=4, name="postgresql", facts=replace(FACTS, **change))
+    error = refused(path, lambda session: session, other)
+    assert str(error) == f"this is not the machine that session {the_session(path).id} began on: {words}"
+    assert error.hint == "Start a new session; the record of this one stays."
+    assert go_on(path) is not None, "no refusal did any harm"
+
+
+def test_another_boot_of_the_same_machine_goes_on(path: Path) -> None:
+    begin(path, 60)
+    facts = replace(FACTS, boot_id="another", memory_bytes=FACTS.memory_bytes - 2**20, distribution="the next one")
+    again = SimulatedTarget(machine().surface, seed=4, name="postgresql", facts=facts)
+    with Store(path) as store:
+        assert pipeline.resume(store.session("last"), safe(again), again, store, counting(NEVER)).restored
+
+
+def test_a_knob_that_is_coupled_with_a_tuned_one_has_to_be_what_it_was(path: Path) -> None:
+    """It is not tuned itself, but what may be tried depends on it, and so may the scores."""
+    one = plan_from({**document("file-write"), "action_space": [{"param": "vm.dirty_ratio", "min": 2, "max": 80}]})
+
+    def target(name: str = "vm.dirty_background_ratio", value: int = 1) -> tuple[SafePlan, SimulatedTarget]:
+        writing = simulated_target("file-write", seed=4)
+        writing.change_from_outside(name, value)
+        return pipeline.validate(one, writing, Consent()), writing
+
+    with Store(path) as store:
+        with pytest.raises(Killed):
+            pipeline.execute(*target(), store, counting(60), SETTINGS)
+        forget_the_process(path)
+        with pytest.raises(UsageError) as caught:
+            pipeline.resume(store.session("last"), *target(value=5), store, counting(NEVER))
+        assert str(caught.value) == (
+            f"vm.dirty_background_ratio was 1 when session {the_session(path).id} began, and is 5 now, "
+            "so old and new runs cannot be compared"
+        )
+        with pytest.raises(UsageError, match=r"was 1 when session .*, and is not in force now"):
+            pipeline.resume(store.session("last"), *target("vm.dirty_background_bytes", 2**26), store, counting(NEVER))
+        assert pipeline.resume(store.session("last"), *target(), store, counting(NEVER)).restored
 
 
 def test_a_record_from_before_sessions_could_go_on_is_refused(path: Path) -> None:

@@ -119,8 +119,8 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
         emit: A further reader of the events.
 
     Raises:
-        UsageError: It is finished, or cannot go on here: another target, another version, other values found, or what
-            it remembered when it began is gone.
+        UsageError: It is finished, or cannot go on here (:func:`knobctl.settings.require_the_same`), or what it
+            remembered when it began is gone.
         Busy: It is running.
         KnobctlError: As :func:`execute`.
     """
@@ -325,7 +325,7 @@ def _remember(
         StoreError: The record cannot be read.
     """
     store.check()
-    here = fingerprint_of_run(plan, target, store.trials(session))
+    here = fingerprint_of_run(plan, target, store.session(session).facts, store.trials(session))
     remembered = recall(store, plan.space, plan.default, here, remembers)
     tell(MemoryRecalled(tuple(past.session for past in remembered), tuple(past.why for past in remembered)))
     return remembered
