@@ -12,22 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knobctl.env import refuse_other_defaults
+from knobctl.env import close_restored, refuse_other_defaults
 from knobctl.errors import (
     Interrupted,
     KnobctlError,
     PreflightRefused,
-    RestoreIncomplete,
     UsageError,
 )
 from knobctl.events import (
     CandidateChosen,
     Event,
     EventSink,
-    MachineRestored,
     MemoryRecalled,
     NoiseMeasured,
-    PhaseStarted,
     SessionEnded,
     SessionResumed,
     SessionStarted,
@@ -45,7 +42,7 @@ from knobctl.stats import percent
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.strategist.tuned_profiles import fitting, with_profiles
-from knobctl.target import RestoreReport, Target, tuners
+from knobctl.target import Target, tuners
 from knobctl.tuning import Found, Tuning
 
 
@@ -291,7 +288,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
             judgement = tuning.verify(found.configuration) if found.configuration else None
             tuning.cleanup()
         finally:
-            restored = _close(target, tell)
+            restored = close_restored(target, tell)
         store.check()
     except (KnobctlError, Interrupted) as error:
         _end(store, session, error)
@@ -381,24 +378,6 @@ def _few(names: Sequence[str]) -> str:
 
 def _budget(plan: SafePlan, settings: Settings) -> int:
     return settings.budget or plan.plan.training_config.total_timesteps
-
-
-def _close(target: Target, tell: EventSink) -> RestoreReport:
-    """Restores the machine, ends what is still running and says so.
-
-    Raises:
-        RestoreIncomplete: A knob is not back; the hint holds the lines to paste.
-    """
-    tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
-    report = target.close()
-    left = tuple(knob.command for knob in report.knobs if knob.outcome == "failed")
-    drifted = tuple(knob.path for knob in report.knobs if knob.outcome == "drifted")
-    tell(MachineRestored(report.complete, len(report.knobs), drifted, left))
-    if left:
-        raise RestoreIncomplete(
-            f"{len(left)} kernel setting(s) could not be put back", "Paste as root: " + "; ".join(left)
-        )
-    return report
 
 
 def _end(store: Store, session: str, error: KnobctlError | Interrupted) -> None:
