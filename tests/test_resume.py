@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -18,12 +18,21 @@ from typing import Any
 import pytest
 
 from knobctl import pipeline
-from knobctl.errors import Busy, StoreError, UsageError
-from knobctl.events import Event, SessionResumed, TrialDone, TrialStarted
+from knobctl.errors import (
+    Busy,
+    Interrupted,
+    KnobctlError,
+    PreflightRefused,
+    RestoreIncomplete,
+    StoreError,
+    UsageError,
+)
+from knobctl.events import Event, MachineRestored, PhaseStarted, SessionResumed, TrialDone, TrialStarted
 from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.store import Result, SessionRecord, Store
+from knobctl.target.base import KnobRestore, RestoreReport
 from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
 from tests.commands.plans import document, plan
 
@@ -364,6 +373,79 @@ def test_a_pair_that_was_cut_in_two_is_measured_anew(path: Path, tmp_path: Path,
     assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == first + kept
     assert SessionResumed(first + kept) in events
     assert record(path) == uncut
+
+
+# --- going on that fails leaves the record as good as it was
+
+
+class Stuck(SimulatedTarget):
+    """A machine that refuses to take one value back."""
+
+    def close(self) -> RestoreReport:
+        super().close()
+        return RestoreReport((KnobRestore("/proc/sys/vm/dirty_ratio", "failed", "20", "2", "EBUSY"),))
+
+
+def test_a_knob_that_is_not_back_is_recorded_before_anything_new_was_measured(
+    path: Path, uncut: dict[str, Any]
+) -> None:
+    begin(path, 60)
+
+    def press(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == "prepare":
+            raise Interrupted("interrupted by SIGTERM")
+
+    stuck = Stuck(machine().surface, seed=4, name="postgresql")
+    with Store(path) as store:
+        with pytest.raises(RestoreIncomplete, match="could not be put back"):
+            pipeline.resume(store.session("last"), safe(stuck), stuck, store, press)
+        restored = [event for event in store.events(the_session(path).id) if isinstance(event, MachineRestored)]
+        assert restored == [MachineRestored(False, 1, left=("sysctl -w vm.dirty_ratio=20",))]
+    assert go_on(path) is not None
+    assert record(path) == uncut
+
+
+class Taken(SimulatedTarget):
+    """A machine whose lock somebody else has."""
+
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
+        raise Busy("another run is using this machine", "Wait for it to end.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tuners", "error", "words"),
+    [
+        (SimulatedTarget, ("tuned",), PreflightRefused, "tuned is running and sets"),
+        (Taken, (), Busy, "another run is using this machine"),
+    ],
+)
+def test_a_session_that_was_refused_is_what_it_was(
+    path: Path, kind: type[SimulatedTarget], tuners: tuple[str, ...], error: type[KnobctlError], words: str
+) -> None:
+    def press(event: Event) -> None:
+        if isinstance(event, TrialDone) and event.trial.number == 9:
+            raise Interrupted("interrupted by SIGTERM")
+
+    target = machine()
+    with Store(path) as store:
+        with pytest.raises(Interrupted):
+            pipeline.execute(safe(target), target, store, press, SETTINGS)
+        before = store.session("last"), store.events(store.session("last").id)
+        assert (before[0].status, before[0].reason) == ("interrupted", "interrupted by SIGTERM")
+        assert isinstance(before[1][-1], MachineRestored)
+        refusing = kind(machine().surface, seed=4, name="postgresql", facts=replace(FACTS, tuners=tuners))
+        for _ in range(2):
+            with pytest.raises(error, match=words):
+                pipeline.resume(before[0], safe(machine()), refusing, store, counting(NEVER))
+            assert (store.session("last"), store.events(before[0].id)) == before
+        assert pipeline.resume(before[0], safe(target), machine(), store, counting(NEVER)).restored
+
+
+def test_a_target_is_given_back_when_its_session_cannot_go_on(path: Path) -> None:
+    begin(path)
+    target = machine()
+    assert "is finished" in str(refused(path, lambda session: session, target))
+    target.open("free again")
 
 
 @pytest.mark.long

@@ -125,7 +125,7 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
     require_the_same(record, plan, target)
     remembers = _began_with(store, record.id)
     require(store, remembers or ())
-    origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id), remembers)
+    origin = _Origin(record.request, record.conversation, candidate, record.id, remembers)
     return _run(plan, target, store, emit, settings, origin)
 
 
@@ -199,7 +199,6 @@ class _Origin:
         conversation: Key of the conversation that led to it.
         candidate: What to verify, when nothing is to be searched.
         session: Key of the session that goes on; empty for a new one.
-        recorded: Its complete trials.
         remembers: Keys of the sessions that it began with; None when it chooses them anew.
     """
 
@@ -207,14 +206,13 @@ class _Origin:
     conversation: str = ""
     candidate: Mapping[str, Value] | None = None
     session: str = ""
-    recorded: tuple[Trial, ...] = ()
     remembers: tuple[str, ...] | None = None
 
 
 def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, origin: _Origin) -> Result:
-    facts, candidate, recorded = target.facts(), origin.candidate, origin.recorded
+    facts, candidate, knobs = target.facts(), origin.candidate, [tuned.knob.name for tuned in plan.knobs]
     if not settings.force:
-        _refuse_beside(facts.tuners, [tuned.knob.name for tuned in plan.knobs])
+        _refuse_beside(facts.tuners, knobs)
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
     budget = 0 if candidate is not None else _budget(plan, settings)
     searcher = "none" if candidate is not None else settings.searcher
@@ -230,6 +228,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         conversation=origin.conversation,
         settings=settings_document(settings, plan, candidate),
     )
+    recorded = _reopen(origin.session, target, knobs, store) if origin.session else ()
     save = store.sink(session)
     tuning = Tuning(
         plan,
@@ -247,31 +246,33 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         recorded=recorded,
     )
 
-    def tell(event: Event) -> None:
-        if not tuning.replaying:  # what is said again is recorded already
-            save(event)
+    def keep(event: Event) -> None:
+        save(event)
         emit(event)
 
-    tell(
-        SessionStarted(
-            session,
-            plan.plan.workload_name,
-            plan.objective.name,
-            plan.objective.unit,
-            plan.objective.direction,
-            plan.command.text,
-            target.name,
-            target.simulated,
-            searcher,
-            budget,
-        )
+    def tell(event: Event) -> None:
+        (emit if tuning.replaying else keep)(event)  # what is said again is recorded already
+
+    started = SessionStarted(
+        session,
+        plan.plan.workload_name,
+        plan.objective.name,
+        plan.objective.unit,
+        plan.objective.direction,
+        plan.command.text,
+        target.name,
+        target.simulated,
+        searcher,
+        budget,
     )
-    if origin.session:
-        save(SessionResumed(len(recorded)))
-        emit(SessionResumed(len(recorded)))
     try:
-        target.open(session, [tuned.knob.name for tuned in plan.knobs])
+        if not origin.session:
+            tell(started)
+            target.open(session, knobs)
         try:
+            if origin.session:
+                tell(started)
+                keep(SessionResumed(len(recorded)))
             refuse_other_defaults(plan, target)
             if recorded:
                 target.resume(sum(map(_ran, recorded)), recorded[-1].ended)
@@ -288,7 +289,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
             judgement = tuning.verify(found.configuration) if found.configuration else None
             tuning.cleanup()
         finally:
-            restored = close_restored(target, tell)
+            restored = close_restored(target, keep)
         store.check()
     except (KnobctlError, Interrupted) as error:
         _end(store, session, error)
@@ -311,6 +312,22 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
     tell(SessionEnded(result.to_dict()))
     store.check()
     return result
+
+
+def _reopen(session: str, target: Target, knobs: Sequence[str], store: Store) -> tuple[Trial, ...]:
+    """Opens the target for a session that goes on, and returns its trials that count.
+
+    Only what can go on is reopened: when the target cannot be opened, the record stays as it is.
+
+    Raises:
+        KnobctlError: One of the two cannot be opened; then neither is.
+    """
+    target.open(session, knobs)
+    try:
+        return store.resume(session)
+    except BaseException:
+        target.close()
+        raise
 
 
 def _remember(
