@@ -19,6 +19,7 @@ import pytest
 
 from knobctl import pipeline
 from knobctl.errors import (
+    BenchmarkBroken,
     Busy,
     Interrupted,
     KnobctlError,
@@ -35,6 +36,7 @@ from knobctl.store import Result, SessionRecord, Store
 from knobctl.target.base import KnobRestore, RestoreReport
 from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
 from tests.commands.plans import document, plan
+from tests.env.invented import Hill, bell, plan_for
 
 SETTINGS = Settings(searcher="tpe", seed=11, budget=12, pairs=6)
 NEVER = 10**9
@@ -373,6 +375,37 @@ def test_a_pair_that_was_cut_in_two_is_measured_anew(path: Path, tmp_path: Path,
     assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == first + kept
     assert SessionResumed(first + kept) in events
     assert record(path) == uncut
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [
+        (0, 0),  # the warm-up
+        (2, 4),  # a baseline, the probe, and all that is left of the baseline
+        (12, 13),  # a trial of the search, and its canary
+        (15, 15),  # a control, and its canary
+    ],
+)
+def test_a_benchmark_that_was_repaired_is_run_again(path: Path, run: int, kept: int) -> None:
+    """The run of the default configuration with whose failure the session ended says nothing about the machine."""
+
+    def play(broken_at: int) -> tuple[SafePlan, SimulatedTarget]:
+        runs = iter(range(1000))
+        hill = Hill(1, lambda configuration: None if next(runs) >= broken_at else bell(configuration))
+        target = SimulatedTarget(hill, noise=0.01, seed=1)
+        return pipeline.validate(plan_for(hill), target, Consent()), target
+
+    with Store(path) as store:
+        with pytest.raises(BenchmarkBroken):
+            pipeline.execute(*play(run), store, counting(NEVER), SETTINGS)
+        before, events = store.trials(store.session("last").id), list[Event]()
+        assert before[-1].failure and not before[-1].configuration
+        with pytest.raises(BenchmarkBroken):
+            pipeline.resume(store.session("last"), *play(0), store, counting(NEVER))
+        pipeline.resume(store.session("last"), *play(NEVER), store, events.append)
+        measured = [event.trial for event in events if isinstance(event, TrialDone)]
+        assert (measured[0].number, measured[0].kind) == (before[kept].number, before[kept].kind)
+        assert store.session("last").status == "finished"
 
 
 # --- going on that fails leaves the record as good as it was
