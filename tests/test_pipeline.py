@@ -44,7 +44,7 @@ from knobctl.knobs import Value
 from knobctl.measure import Verdict
 from knobctl.plan import TuningPlan, plan_from
 from knobctl.report.narration import Narrator
-from knobctl.safety import Consent
+from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.store import Result, Store
 from knobctl.target.base import KnobRestore, RestoreReport
@@ -392,6 +392,56 @@ def test_a_candidate_that_is_in_force_already_cannot_be_compared(store: Store) -
     with pytest.raises(UsageError, match="the candidate is what the machine has now"):
         again(store, target, earlier, plan("file-write"))
     assert store.session("last").id == earlier.session_id
+
+
+def proven(candidate: dict[str, Value], *found: tuple[str, Value]) -> tuple[SimulatedTarget, SafePlan]:
+    """A machine on which these values are found now, and the plan of one knob for it that the candidate came from."""
+    target = simulated_target("file-write", seed=4)
+    for name, value in found:
+        target.change_from_outside(name, value)
+    actions = [action for action in document("file-write")["action_space"] if action["param"] in candidate]
+    return target, pipeline.validate(plan_from({**document("file-write"), "action_space": actions}), target, Consent())
+
+
+@pytest.mark.parametrize("now", [70, 50])
+def test_a_candidate_that_a_coupling_would_move_is_not_measured_as_something_else(store: Store, now: int) -> None:
+    candidate: dict[str, Value] = {"vm.dirty_ratio": 40}
+    target, safe = proven(candidate, ("vm.dirty_background_ratio", 49), ("vm.dirty_ratio", now))
+    with pytest.raises(UsageError) as caught:
+        pipeline.verify_candidate(candidate, "x", safe, target, store, lambda event: None, QUICK)
+    assert caught.value.message == (
+        "the candidate cannot be tried as it is: vm.dirty_background_ratio (49) has to be below vm.dirty_ratio (40)"
+    )
+    assert caught.value.hint == "Set vm.dirty_background_ratio back to what it was then, or tune anew."
+    assert store.sessions() == ()
+
+
+def test_a_candidate_that_breaks_a_coupling_by_itself_is_refused(store: Store) -> None:
+    candidate: dict[str, Value] = {"vm.dirty_ratio": 10, "vm.dirty_background_ratio": 20}
+    target, safe = proven(candidate)
+    with pytest.raises(
+        UsageError, match=r"vm\.dirty_background_ratio \(20\) has to be below vm\.dirty_ratio"
+    ) as caught:
+        pipeline.verify_candidate(candidate, "x", safe, target, store, lambda event: None, QUICK)
+    assert caught.value.hint == "Tune anew."
+    assert store.sessions() == ()
+
+
+def test_a_candidate_outside_of_what_the_plan_tries_is_refused(store: Store) -> None:
+    candidate: dict[str, Value] = {"vm.dirty_ratio": 40, "vm.dirty_expire_centisecs": 7000}
+    target, safe = proven(candidate)
+    with pytest.raises(UsageError) as caught:
+        pipeline.verify_candidate(candidate, "x", safe, target, store, lambda event: None, QUICK)
+    assert caught.value.message == "the candidate sets vm.dirty_expire_centisecs to 7000, which may not be tried here"
+    assert caught.value.hint == "Tune anew."
+    assert store.sessions() == ()
+
+
+def test_a_value_that_was_found_is_no_change_wherever_it_lies(store: Store) -> None:
+    candidate: dict[str, Value] = {"vm.dirty_ratio": 40, "vm.dirty_expire_centisecs": 7000}
+    target, safe = proven(candidate, ("vm.dirty_expire_centisecs", 7000))
+    result = pipeline.verify_candidate(candidate, "x", safe, target, store, lambda event: None, QUICK)
+    assert result.candidate_config == {"vm.dirty_ratio": 40}
 
 
 # --- what must not be started

@@ -20,7 +20,8 @@ from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings, settings_of
 from knobctl.store import Result, Store
-from knobctl.target.simulated import SimulatedTarget, simulated_target
+from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
+from knobctl.target.surfaces import find_surface
 from tests.commands.plans import plan
 from tests.env.invented import Hill, number, plan_for
 
@@ -166,6 +167,20 @@ def test_a_session_that_was_cut_off_in_its_first_trial_remembers_what_it_began_w
         began = recalled(events)[0].sessions
         remember(store, earlier[1:], "b" * 64)
         assert recalled(go_on(store, path, session_of(events)))[0].sessions == began == ("m-1",)
+
+
+def test_a_likeness_is_to_the_machine_as_it_was_when_the_session_began(path: Path, earlier: Any) -> None:
+    """A few pages of memory more or less after a boot would weigh what is remembered otherwise in the middle of it."""
+    with Store(path) as store:
+        remember(store, earlier, "a" * 64)
+        session = session_of(play(store, trials=12)[1])
+        (began,) = recalled(list(store.events(session)))
+        with sqlite3.connect(path) as raw:
+            raw.execute("UPDATE session SET pid_started = 1 WHERE id = ?", (session,))
+        facts, events = replace(FACTS, memory_bytes=FACTS.memory_bytes * 995 // 1000), list[Event]()
+        target = SimulatedTarget(find_surface("postgresql"), seed=4, name="postgresql", facts=facts)
+        pipeline.resume(store.session(session), safe(target), target, store, events.append)
+        assert recalled(events) == [began]
 
 
 def test_a_session_whose_memory_is_gone_cannot_go_on(path: Path, earlier: Any) -> None:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -18,13 +18,25 @@ from typing import Any
 import pytest
 
 from knobctl import pipeline
-from knobctl.errors import Busy, StoreError, UsageError
-from knobctl.events import Event, SessionResumed, TrialDone, TrialStarted
+from knobctl.errors import (
+    BenchmarkBroken,
+    Busy,
+    Interrupted,
+    KnobctlError,
+    PreflightRefused,
+    RestoreIncomplete,
+    StoreError,
+    UsageError,
+)
+from knobctl.events import Event, MachineRestored, PhaseStarted, SessionResumed, TrialDone, TrialStarted
+from knobctl.plan import plan_from
 from knobctl.safety import Consent, SafePlan
 from knobctl.settings import Settings
 from knobctl.store import Result, SessionRecord, Store
-from knobctl.target.simulated import SimulatedTarget, simulated_target
-from tests.commands.plans import plan
+from knobctl.target.base import KnobRestore, RestoreReport
+from knobctl.target.simulated import FACTS, SimulatedTarget, simulated_target
+from tests.commands.plans import document, plan
+from tests.env.invented import Hill, bell, plan_for
 
 SETTINGS = Settings(searcher="tpe", seed=11, budget=12, pairs=6)
 NEVER = 10**9
@@ -255,6 +267,60 @@ def test_another_version_another_machine_or_other_values_are_refused(path: Path)
     assert go_on(path) is not None, "no refusal did any harm"
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"kernel": "7.1.0"}, "kernel 6.12.0-simulated then, 7.1.0 now"),
+        ({"architecture": "aarch64"}, "architecture x86_64 then, aarch64 now"),
+        ({"cpu_model": ""}, "processor Simulated CPU then, (unknown) now"),
+        ({"memory_bytes": 15 * 2**30}, "memory 16384 MiB then, 15360 MiB now"),
+        (
+            {"cores": 64, "memory_bytes": 2**40},
+            "cores 4 then, 64 now; memory 16384 MiB then, 1048576 MiB now",
+        ),
+    ],
+)
+def test_a_session_does_not_go_on_on_another_machine(path: Path, change: dict[str, Any], words: str) -> None:
+    begin(path, 60)
+    other = SimulatedTarget(machine().surface, seed=4, name="postgresql", facts=replace(FACTS, **change))
+    error = refused(path, lambda session: session, other)
+    assert str(error) == f"this is not the machine that session {the_session(path).id} began on: {words}"
+    assert error.hint == "Start a new session; the record of this one stays."
+    assert go_on(path) is not None, "no refusal did any harm"
+
+
+def test_another_boot_of_the_same_machine_goes_on(path: Path) -> None:
+    begin(path, 60)
+    facts = replace(FACTS, boot_id="another", memory_bytes=FACTS.memory_bytes - 2**20, distribution="the next one")
+    again = SimulatedTarget(machine().surface, seed=4, name="postgresql", facts=facts)
+    with Store(path) as store:
+        assert pipeline.resume(store.session("last"), safe(again), again, store, counting(NEVER)).restored
+
+
+def test_a_knob_that_is_coupled_with_a_tuned_one_has_to_be_what_it_was(path: Path) -> None:
+    """It is not tuned itself, but what may be tried depends on it, and so may the scores."""
+    one = plan_from({**document("file-write"), "action_space": [{"param": "vm.dirty_ratio", "min": 2, "max": 80}]})
+
+    def target(name: str = "vm.dirty_background_ratio", value: int = 1) -> tuple[SafePlan, SimulatedTarget]:
+        writing = simulated_target("file-write", seed=4)
+        writing.change_from_outside(name, value)
+        return pipeline.validate(one, writing, Consent()), writing
+
+    with Store(path) as store:
+        with pytest.raises(Killed):
+            pipeline.execute(*target(), store, counting(60), SETTINGS)
+        forget_the_process(path)
+        with pytest.raises(UsageError) as caught:
+            pipeline.resume(store.session("last"), *target(value=5), store, counting(NEVER))
+        assert str(caught.value) == (
+            f"vm.dirty_background_ratio was 1 when session {the_session(path).id} began, and is 5 now, "
+            "so old and new runs cannot be compared"
+        )
+        with pytest.raises(UsageError, match=r"was 1 when session .*, and is not in force now"):
+            pipeline.resume(store.session("last"), *target("vm.dirty_background_bytes", 2**26), store, counting(NEVER))
+        assert pipeline.resume(store.session("last"), *target(), store, counting(NEVER)).restored
+
+
 def test_a_record_from_before_sessions_could_go_on_is_refused(path: Path) -> None:
     begin(path, 60)
     error = refused(path, lambda session: replace(session, settings={}), machine())
@@ -282,6 +348,137 @@ def test_a_trial_that_was_ended_with_the_run_is_measured_anew(path: Path) -> Non
     events: list[Event] = []
     go_on(path, read=events.append)
     assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == last
+
+
+def verify(path: Path, read: Callable[[Event], None]) -> None:
+    target = machine()
+    with Store(path) as store, contextlib.suppress(Killed):
+        pipeline.verify_candidate({"vm.dirty_ratio": 40}, "x", safe(target), target, store, read, SETTINGS)
+    forget_the_process(path)
+
+
+@pytest.mark.parametrize(("runs", "kept"), [(1, 0), (2, 2), (5, 4)])
+def test_a_pair_that_was_cut_in_two_is_measured_anew(path: Path, tmp_path: Path, runs: int, kept: int) -> None:
+    """Its two runs stand for the same minutes, so one from before the cut and one from after it are no pair."""
+    verify(tmp_path / "uncut.db", counting(NEVER))
+    uncut = record(tmp_path / "uncut.db")
+    first = next(trial["number"] for trial in uncut["trials"] if trial["kind"].startswith("verify-"))
+
+    def cut(event: Event) -> None:
+        if isinstance(event, TrialDone) and event.trial.number == first + runs - 1:
+            raise Killed
+
+    verify(path, cut)
+    assert the_session(path).trials == first + runs
+    events: list[Event] = []
+    go_on(path, read=events.append)
+    assert next(event.trial.number for event in events if isinstance(event, TrialDone)) == first + kept
+    assert SessionResumed(first + kept) in events
+    assert record(path) == uncut
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [
+        (0, 0),  # the warm-up
+        (2, 4),  # a baseline, the probe, and all that is left of the baseline
+        (12, 13),  # a trial of the search, and its canary
+        (15, 15),  # a control, and its canary
+    ],
+)
+def test_a_benchmark_that_was_repaired_is_run_again(path: Path, run: int, kept: int) -> None:
+    """The run of the default configuration with whose failure the session ended says nothing about the machine."""
+
+    def play(broken_at: int) -> tuple[SafePlan, SimulatedTarget]:
+        runs = iter(range(1000))
+        hill = Hill(1, lambda configuration: None if next(runs) >= broken_at else bell(configuration))
+        target = SimulatedTarget(hill, noise=0.01, seed=1)
+        return pipeline.validate(plan_for(hill), target, Consent()), target
+
+    with Store(path) as store:
+        with pytest.raises(BenchmarkBroken):
+            pipeline.execute(*play(run), store, counting(NEVER), SETTINGS)
+        before, events = store.trials(store.session("last").id), list[Event]()
+        assert before[-1].failure and not before[-1].configuration
+        with pytest.raises(BenchmarkBroken):
+            pipeline.resume(store.session("last"), *play(0), store, counting(NEVER))
+        pipeline.resume(store.session("last"), *play(NEVER), store, events.append)
+        measured = [event.trial for event in events if isinstance(event, TrialDone)]
+        assert (measured[0].number, measured[0].kind) == (before[kept].number, before[kept].kind)
+        assert store.session("last").status == "finished"
+
+
+# --- going on that fails leaves the record as good as it was
+
+
+class Stuck(SimulatedTarget):
+    """A machine that refuses to take one value back."""
+
+    def close(self) -> RestoreReport:
+        super().close()
+        return RestoreReport((KnobRestore("/proc/sys/vm/dirty_ratio", "failed", "20", "2", "EBUSY"),))
+
+
+def test_a_knob_that_is_not_back_is_recorded_before_anything_new_was_measured(
+    path: Path, uncut: dict[str, Any]
+) -> None:
+    begin(path, 60)
+
+    def press(event: Event) -> None:
+        if isinstance(event, PhaseStarted) and event.phase == "prepare":
+            raise Interrupted("interrupted by SIGTERM")
+
+    stuck = Stuck(machine().surface, seed=4, name="postgresql")
+    with Store(path) as store:
+        with pytest.raises(RestoreIncomplete, match="could not be put back"):
+            pipeline.resume(store.session("last"), safe(stuck), stuck, store, press)
+        restored = [event for event in store.events(the_session(path).id) if isinstance(event, MachineRestored)]
+        assert restored == [MachineRestored(False, 1, left=("sysctl -w vm.dirty_ratio=20",))]
+    assert go_on(path) is not None
+    assert record(path) == uncut
+
+
+class Taken(SimulatedTarget):
+    """A machine whose lock somebody else has."""
+
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
+        raise Busy("another run is using this machine", "Wait for it to end.")
+
+
+@pytest.mark.parametrize(
+    ("kind", "tuners", "error", "words"),
+    [
+        (SimulatedTarget, ("tuned",), PreflightRefused, "tuned is running and sets"),
+        (Taken, (), Busy, "another run is using this machine"),
+    ],
+)
+def test_a_session_that_was_refused_is_what_it_was(
+    path: Path, kind: type[SimulatedTarget], tuners: tuple[str, ...], error: type[KnobctlError], words: str
+) -> None:
+    def press(event: Event) -> None:
+        if isinstance(event, TrialDone) and event.trial.number == 9:
+            raise Interrupted("interrupted by SIGTERM")
+
+    target = machine()
+    with Store(path) as store:
+        with pytest.raises(Interrupted):
+            pipeline.execute(safe(target), target, store, press, SETTINGS)
+        before = store.session("last"), store.events(store.session("last").id)
+        assert (before[0].status, before[0].reason) == ("interrupted", "interrupted by SIGTERM")
+        assert isinstance(before[1][-1], MachineRestored)
+        refusing = kind(machine().surface, seed=4, name="postgresql", facts=replace(FACTS, tuners=tuners))
+        for _ in range(2):
+            with pytest.raises(error, match=words):
+                pipeline.resume(before[0], safe(machine()), refusing, store, counting(NEVER))
+            assert (store.session("last"), store.events(before[0].id)) == before
+        assert pipeline.resume(before[0], safe(target), machine(), store, counting(NEVER)).restored
+
+
+def test_a_target_is_given_back_when_its_session_cannot_go_on(path: Path) -> None:
+    begin(path)
+    target = machine()
+    assert "is finished" in str(refused(path, lambda session: session, target))
+    target.open("free again")
 
 
 @pytest.mark.long

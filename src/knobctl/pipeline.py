@@ -12,22 +12,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from knobctl.env import refuse_other_defaults
+from knobctl.env import close_restored, refuse_other_defaults
 from knobctl.errors import (
     Interrupted,
     KnobctlError,
     PreflightRefused,
-    RestoreIncomplete,
     UsageError,
 )
 from knobctl.events import (
     CandidateChosen,
     Event,
     EventSink,
-    MachineRestored,
     MemoryRecalled,
     NoiseMeasured,
-    PhaseStarted,
     SessionEnded,
     SessionResumed,
     SessionStarted,
@@ -37,7 +34,7 @@ from knobctl.knobs import Value
 from knobctl.measure import Noise
 from knobctl.memory import fingerprint_of_run, recall, require
 from knobctl.plan import TuningPlan
-from knobctl.safety import Consent, SafePlan, SafetyValidator
+from knobctl.safety import Consent, SafePlan, SafetyValidator, changes_of
 from knobctl.search.registry import Options
 from knobctl.search.remembered import Remembered
 from knobctl.settings import Settings, require_the_same, require_the_same_disk, settings_document, settings_of
@@ -45,7 +42,7 @@ from knobctl.stats import percent
 from knobctl.store import Result, SessionRecord, Store
 from knobctl.strategist.base import Proposal, Strategist, TuningRequest
 from knobctl.strategist.tuned_profiles import fitting, with_profiles
-from knobctl.target import RestoreReport, Target, tuners
+from knobctl.target import Target, tuners
 from knobctl.tuning import Found, Tuning
 
 
@@ -119,8 +116,8 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
         emit: A further reader of the events.
 
     Raises:
-        UsageError: It is finished, or cannot go on here: another target, another version, other values found, or what
-            it remembered when it began is gone.
+        UsageError: It is finished, or cannot go on here (:func:`knobctl.settings.require_the_same`), or what it
+            remembered when it began is gone.
         Busy: It is running.
         KnobctlError: As :func:`execute`.
     """
@@ -128,7 +125,7 @@ def resume(record: SessionRecord, plan: SafePlan, target: Target, store: Store, 
     require_the_same(record, plan, target)
     remembers = _began_with(store, record.id)
     require(store, remembers or ())
-    origin = _Origin(record.request, record.conversation, candidate, record.id, store.resume(record.id), remembers)
+    origin = _Origin(record.request, record.conversation, candidate, record.id, remembers)
     return _run(plan, target, store, emit, settings, origin)
 
 
@@ -146,7 +143,8 @@ def verify_again(
     ``conversation`` is the one in which this was asked for; the plan's own is that of the earlier session.
 
     Raises:
-        UsageError: The session has no candidate, or was made on another target or another disk.
+        UsageError: The session has no candidate, was made on another target or another disk, or its candidate cannot
+            be tried as it is now.
         KnobctlError: As :func:`execute`.
     """
     if record.target != target.name:
@@ -185,16 +183,10 @@ def verify_candidate(
         conversation: Key of the conversation in which this was asked for, for the record.
 
     Raises:
-        UsageError: The candidate is what the machine has now, or has a knob that cannot be set here.
+        UsageError: It cannot be tried here exactly as it is (:func:`knobctl.safety.changes_of`).
         KnobctlError: As :func:`execute`.
     """
-    for name in candidate:
-        if name not in plan.default:
-            why = dict(plan.dropped).get(name, "the plan does not tune it")
-            raise UsageError(f"the candidate changes {name}, which cannot be tuned here: {why}", "Tune anew.")
-    changed = plan.changed(plan.repair(candidate))
-    if not changed:
-        raise UsageError("the candidate is what the machine has now", "There is nothing to compare.")
+    changed = changes_of(candidate, plan)
     return _run(plan, target, store, emit, settings, _Origin(f"verify {source}", conversation, changed))
 
 
@@ -207,7 +199,6 @@ class _Origin:
         conversation: Key of the conversation that led to it.
         candidate: What to verify, when nothing is to be searched.
         session: Key of the session that goes on; empty for a new one.
-        recorded: Its complete trials.
         remembers: Keys of the sessions that it began with; None when it chooses them anew.
     """
 
@@ -215,14 +206,13 @@ class _Origin:
     conversation: str = ""
     candidate: Mapping[str, Value] | None = None
     session: str = ""
-    recorded: tuple[Trial, ...] = ()
     remembers: tuple[str, ...] | None = None
 
 
 def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings: Settings, origin: _Origin) -> Result:
-    facts, candidate, recorded = target.facts(), origin.candidate, origin.recorded
+    facts, candidate, knobs = target.facts(), origin.candidate, [tuned.knob.name for tuned in plan.knobs]
     if not settings.force:
-        _refuse_beside(facts.tuners, [tuned.knob.name for tuned in plan.knobs])
+        _refuse_beside(facts.tuners, knobs)
     seed = secrets.randbelow(2**31) if settings.seed is None else settings.seed
     budget = 0 if candidate is not None else _budget(plan, settings)
     searcher = "none" if candidate is not None else settings.searcher
@@ -238,6 +228,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         conversation=origin.conversation,
         settings=settings_document(settings, plan, candidate),
     )
+    recorded = _reopen(origin.session, target, knobs, store) if origin.session else ()
     save = store.sink(session)
     tuning = Tuning(
         plan,
@@ -255,31 +246,33 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
         recorded=recorded,
     )
 
-    def tell(event: Event) -> None:
-        if not tuning.replaying:  # what is said again is recorded already
-            save(event)
+    def keep(event: Event) -> None:
+        save(event)
         emit(event)
 
-    tell(
-        SessionStarted(
-            session,
-            plan.plan.workload_name,
-            plan.objective.name,
-            plan.objective.unit,
-            plan.objective.direction,
-            plan.command.text,
-            target.name,
-            target.simulated,
-            searcher,
-            budget,
-        )
+    def tell(event: Event) -> None:
+        (emit if tuning.replaying else keep)(event)  # what is said again is recorded already
+
+    started = SessionStarted(
+        session,
+        plan.plan.workload_name,
+        plan.objective.name,
+        plan.objective.unit,
+        plan.objective.direction,
+        plan.command.text,
+        target.name,
+        target.simulated,
+        searcher,
+        budget,
     )
-    if origin.session:
-        save(SessionResumed(len(recorded)))
-        emit(SessionResumed(len(recorded)))
     try:
-        target.open(session, [tuned.knob.name for tuned in plan.knobs])
+        if not origin.session:
+            tell(started)
+            target.open(session, knobs)
         try:
+            if origin.session:
+                tell(started)
+                keep(SessionResumed(len(recorded)))
             refuse_other_defaults(plan, target)
             if recorded:
                 target.resume(sum(map(_ran, recorded)), recorded[-1].ended)
@@ -296,7 +289,7 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
             judgement = tuning.verify(found.configuration) if found.configuration else None
             tuning.cleanup()
         finally:
-            restored = _close(target, tell)
+            restored = close_restored(target, keep)
         store.check()
     except (KnobctlError, Interrupted) as error:
         _end(store, session, error)
@@ -321,6 +314,22 @@ def _run(plan: SafePlan, target: Target, store: Store, emit: EventSink, settings
     return result
 
 
+def _reopen(session: str, target: Target, knobs: Sequence[str], store: Store) -> tuple[Trial, ...]:
+    """Opens the target for a session that goes on, and returns its trials that count.
+
+    Only what can go on is reopened: when the target cannot be opened, the record stays as it is.
+
+    Raises:
+        KnobctlError: One of the two cannot be opened; then neither is.
+    """
+    target.open(session, knobs)
+    try:
+        return store.resume(session)
+    except BaseException:
+        target.close()
+        raise
+
+
 def _remember(
     plan: SafePlan, target: Target, store: Store, session: str, remembers: tuple[str, ...] | None, tell: EventSink
 ) -> tuple[Remembered, ...]:
@@ -330,7 +339,7 @@ def _remember(
         StoreError: The record cannot be read.
     """
     store.check()
-    here = fingerprint_of_run(plan, target, store.trials(session))
+    here = fingerprint_of_run(plan, target, store.session(session).facts, store.trials(session))
     remembered = recall(store, plan.space, plan.default, here, remembers)
     tell(MemoryRecalled(tuple(past.session for past in remembered), tuple(past.why for past in remembered)))
     return remembered
@@ -386,24 +395,6 @@ def _few(names: Sequence[str]) -> str:
 
 def _budget(plan: SafePlan, settings: Settings) -> int:
     return settings.budget or plan.plan.training_config.total_timesteps
-
-
-def _close(target: Target, tell: EventSink) -> RestoreReport:
-    """Restores the machine, ends what is still running and says so.
-
-    Raises:
-        RestoreIncomplete: A knob is not back; the hint holds the lines to paste.
-    """
-    tell(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
-    report = target.close()
-    left = tuple(knob.command for knob in report.knobs if knob.outcome == "failed")
-    drifted = tuple(knob.path for knob in report.knobs if knob.outcome == "drifted")
-    tell(MachineRestored(report.complete, len(report.knobs), drifted, left))
-    if left:
-        raise RestoreIncomplete(
-            f"{len(left)} kernel setting(s) could not be put back", "Paste as root: " + "; ".join(left)
-        )
-    return report
 
 
 def _end(store: Store, session: str, error: KnobctlError | Interrupted) -> None:

@@ -12,7 +12,10 @@ from knobctl.knobs import Value
 from knobctl.safety import SafePlan
 from knobctl.search.registry import DEFAULT
 from knobctl.store import SessionRecord
-from knobctl.target import Target
+from knobctl.target import HostFacts, Target
+
+SAME_MEMORY = 0.01
+"""Share of the memory by which one and the same machine may differ from one boot to the next."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,45 @@ def require_the_same(record: SessionRecord, plan: SafePlan, target: Target) -> N
     """Makes sure that what a session has recorded and what it would measure now belong together.
 
     Raises:
-        UsageError: They do not: another version, another target, another disk, other values found.
+        UsageError: They do not: another version, another target, another machine or kernel, another disk, other values
+            found, of the tuned knobs or of those that they are coupled with.
     """
     version, anew = metadata.version("knobctl"), "Start a new session; the record of this one stays."
     if record.version != version:
         raise UsageError(f"session {record.id} was made by knobctl {record.version}, and this is {version}", anew)
     if record.target != target.name:
         raise UsageError(f"session {record.id} was made on {record.target}, not on {target.name}", anew)
+    differing = _differing(record.facts, target.facts())
+    if differing:
+        raise UsageError(f"this is not the machine that session {record.id} began on: {'; '.join(differing)}", anew)
     require_the_same_disk(record, target)
-    now = {tuned.knob.name: tuned.found for tuned in plan.knobs}
-    before: Mapping[str, Value] = record.settings["found"]
+    tuned = {each.knob.name: each.found for each in plan.knobs}
+    _require_the_same_values(record, record.settings["found"], tuned, "not tuned")
+    _require_the_same_values(record, record.settings["fixed"], plan.fixed, "not in force")
+
+
+def _differing(then: HostFacts, now: HostFacts) -> list[str]:
+    """What of a machine decides about scores and is not what it was."""
+    parts = (
+        ("kernel", then.kernel, now.kernel),
+        ("architecture", then.architecture, now.architecture),
+        ("processor", then.cpu_model, now.cpu_model),
+        ("cores", then.cores, now.cores),
+    )
+    differing = [f"{part} {before or '(unknown)'} then, {after or '(unknown)'} now" for part, before, after in parts
+                 if before != after]  # fmt: skip
+    if abs(now.memory_bytes - then.memory_bytes) > SAME_MEMORY * then.memory_bytes:
+        differing.append(f"memory {then.memory_bytes >> 20} MiB then, {now.memory_bytes >> 20} MiB now")
+    return differing
+
+
+def _require_the_same_values(
+    record: SessionRecord, before: Mapping[str, Value], now: Mapping[str, Value], otherwise: str
+) -> None:
     for name in sorted({*now, *before}):
         if now.get(name) != before.get(name):
             raise UsageError(
-                f"{name} was {before.get(name, 'not tuned')} when session {record.id} began, and is "
-                f"{now.get(name, 'not tuned')} now, so old and new runs cannot be compared",
+                f"{name} was {before.get(name, otherwise)} when session {record.id} began, and is "
+                f"{now.get(name, otherwise)} now, so old and new runs cannot be compared",
                 "Set it back and try again, or start a new session.",
             )

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import knobctl
 from knobctl.env import OSTuningEnv, make_env
-from knobctl.errors import KnobChangedByOther, PlanError, TargetError, UsageError
+from knobctl.errors import KnobChangedByOther, PlanError, RestoreIncomplete, TargetError, UsageError, WorkloadError
+from knobctl.knobs import KnobState
 from knobctl.plan import plan_from
+from knobctl.target.base import KnobRestore, RestoreReport
 from knobctl.target.simulated import SimulatedTarget, simulated_target
+from knobctl.target.surfaces import find_surface
 
 FIVE_KEYS: dict[str, Any] = {
     "workload_name": "PostgreSQL OLTP",
@@ -163,6 +167,51 @@ def test_a_machine_that_changed_since_the_plan_was_validated_is_refused_and_give
     target.change_from_outside("vm.dirty_ratio", 33)
     with pytest.raises(KnobChangedByOther, match=r"vm\.dirty_ratio is 33 now, and was 20"):
         env.reset()
+    target.open("free again")
+
+
+class Stuck(SimulatedTarget):
+    """A machine that refuses to take one value back."""
+
+    def close(self) -> RestoreReport:
+        written = bool(super().close().knobs)
+        stuck = KnobRestore("/proc/sys/vm/dirty_ratio", "failed", "20", "80", "Device or resource busy (EBUSY)")
+        return RestoreReport((stuck, KnobRestore("/proc/sys/vm/dirty_bytes", "held", "0", "0")) if written else ())
+
+
+def test_close_says_so_when_a_knob_is_not_back() -> None:
+    target = Stuck(find_surface("null"))
+    env = make_env(FIVE_KEYS, target)
+    env.reset()
+    env.step(np.array([1.0], dtype=np.float32))
+    with pytest.raises(RestoreIncomplete) as caught:
+        env.close()
+    assert caught.value.message == "1 kernel setting(s) could not be put back"
+    assert caught.value.hint == "Paste as root: sysctl -w vm.dirty_ratio=20"
+    env.close()
+    target.open("free again")
+
+
+class Unready(Stuck):
+    """A machine that has a knob written and then cannot be looked at any more."""
+
+    def open(self, session: str, names: Sequence[str] = ()) -> None:
+        super().open(session, names)
+        self.write({"vm.dirty_ratio": 20})
+
+    def probe(self, names: Sequence[str] | None = None) -> dict[str, KnobState]:
+        if self._session:
+            raise WorkloadError("the data could not be made", "Make room.")
+        return super().probe(names)
+
+
+def test_a_preparation_that_fails_says_so_too_and_keeps_its_own_error() -> None:
+    target = Unready(find_surface("null"))
+    env = make_env(FIVE_KEYS, target)
+    with pytest.raises(RestoreIncomplete, match=r"1 kernel setting\(s\) could not be put back") as caught:
+        env.reset()
+    assert str(caught.value.__context__) == "the data could not be made"
+    env.close()
     target.open("free again")
 
 

@@ -148,7 +148,7 @@ def show_similar(reference: str, target_name: str | None, workdir: str, *, as_js
             knobs = frozenset(action.param for action in proposed.action_space)
             consent = Consent(proposed.benchmark_command, knobs, proposed.reset_command)
             plan = pipeline.validate(proposed, target, consent)
-            here = fingerprint_of_run(plan, target, store.trials(record.id) if record else ())
+            here = fingerprint_of_run(plan, target, target.facts(), store.trials(record.id) if record else ())
             found = look(store, plan.space, plan.default, here)
         finally:
             target.close()

@@ -32,7 +32,8 @@ def make_env(
 ) -> OSTuningEnv:
     """An environment that opens its target and prepares its workload at the first ``reset``.
 
-    Nothing is touched before that, and ``close`` restores the machine and gives the target back.
+    Nothing is touched before that, and ``close`` restores the machine and gives the target back. It raises
+    :class:`~knobctl.errors.RestoreIncomplete` when a knob is not back, and so does a first ``reset`` that fails.
 
     Args:
         plan: Path of a plan file, the decoded JSON, a plan, or a plan that was validated already.
@@ -65,7 +66,7 @@ def make_env(
 
     def cleanup() -> None:
         workload.cleanup()
-        machine.close()
+        machine.close().require_complete()
 
     def prepare() -> None:
         with contextlib.ExitStack() as stack:

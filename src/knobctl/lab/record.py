@@ -16,15 +16,14 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-from knobctl.env import Bench, refuse_other_defaults
+from knobctl.env import Bench, close_restored, refuse_other_defaults
 from knobctl.errors import (
     BenchmarkBroken,
     PreflightRefused,
-    RestoreIncomplete,
     StoreError,
     UsageError,
 )
-from knobctl.events import EventSink, MachineRestored, Notice, PhaseStarted, SessionStarted, Trial
+from knobctl.events import EventSink, Notice, PhaseStarted, SessionStarted, Trial
 from knobctl.lab.design import Design, Visit, design
 from knobctl.lab.sweep import DEFAULT, FORMAT, POINT, REPEAT, WARMUP, Header, Part, Run, Sweep, line_of, read_sweep
 from knobctl.masking import mask_secrets
@@ -113,7 +112,7 @@ def record(
             refuse_other_defaults(plan, target)
             measured = sitting.measure(missing, run_timeout)
         finally:
-            _close(target, emit)
+            close_restored(target, emit)
     return Recorded(len(before.counted) + measured, runs, measured)
 
 
@@ -338,20 +337,3 @@ def _announce(plan: SafePlan, target: Target, emit: EventSink, before: Sweep, mi
     )  # fmt: skip
     said = f"{len(before.counted)} of {before.header.runs} runs are recorded; " if before.counted else ""
     emit(PhaseStarted("sweep", missing, estimate(plan, missing), f"{said}one configuration after the other"))
-
-
-def _close(target: Target, emit: EventSink) -> None:
-    """Restores the machine, ends what is still running and says so.
-
-    Raises:
-        RestoreIncomplete: A knob is not back; the hint holds the lines to paste.
-    """
-    emit(PhaseStarted("restore", 0, 0.0, "putting every knob back"))
-    report = target.close()
-    left = tuple(knob.command for knob in report.knobs if knob.outcome == "failed")
-    drifted = tuple(knob.path for knob in report.knobs if knob.outcome == "drifted")
-    emit(MachineRestored(report.complete, len(report.knobs), drifted, left))
-    if left:
-        raise RestoreIncomplete(
-            f"{len(left)} kernel setting(s) could not be put back", "Paste as root: " + "; ".join(left)
-        )

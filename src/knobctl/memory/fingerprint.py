@@ -135,18 +135,19 @@ def fingerprint_of(
     )
 
 
-def fingerprint_of_run(plan: SafePlan, target: Target, trials: Sequence[Trial]) -> Fingerprint:
+def fingerprint_of_run(plan: SafePlan, target: Target, facts: HostFacts, trials: Sequence[Trial]) -> Fingerprint:
     """The fingerprint of a session that goes on.
 
     Args:
         plan: What is run.
         target: Where it is run.
+        facts: The machine, as it was when the session began.
         trials: Those of its preflight are among them; others do not count.
     """
     baseline = [trial.machine for trial in trials if trial.kind == "baseline" and trial.score is not None]
     objective = plan.objective
     return fingerprint_of(
-        plan.command.text, objective.name, objective.direction, target.name, target.simulated, target.facts(), baseline
+        plan.command.text, objective.name, objective.direction, target.name, target.simulated, facts, baseline
     )
 
 

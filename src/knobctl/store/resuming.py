@@ -8,9 +8,12 @@ import sqlite3
 from knobctl.errors import Busy, UsageError
 from knobctl.store.process import Process
 
+_OF_THE_DEFAULT = ("warmup", "baseline", "control", "canary")
+"""Kinds of trials that measure the default configuration. When they fail, the benchmark is broken."""
+
 
 def reopen(connection: sqlite3.Connection, session: str, process: Process) -> None:
-    """Makes the session this process's own, as it was right after the start of its last complete trial.
+    """Makes the session this process's own, as it was right after the start of its last trial that counts.
 
     What was recorded after that is said again when the session is played again, so nothing stands there twice.
 
@@ -29,7 +32,7 @@ def reopen(connection: sqlite3.Connection, session: str, process: Process) -> No
             )
         if status == "running" and Process(*owner).alive:
             raise Busy(f"session {session} is running in process {owner[0]}", "Wait for it to end.")
-        last = _last_complete(connection, session, reason)
+        last = _last_complete(connection, session, status, reason)
         started = (
             "SELECT max(position) FROM event WHERE session = ? AND kind = 'trial-started' "
             "AND json_extract(body, '$.number') = ?"
@@ -47,15 +50,22 @@ def reopen(connection: sqlite3.Connection, session: str, process: Process) -> No
         raise
 
 
-def _last_complete(connection: sqlite3.Connection, session: str, reason: str) -> int | None:
-    """Number of the last trial that came to its own end: one that failed with the session's reason is removed."""
-    row = connection.execute(
-        "SELECT number, failure FROM trial WHERE session = ? ORDER BY number DESC LIMIT 1", (session,)
-    ).fetchone()
-    if row is None:
-        return None
-    number, failure = row
-    if failure and failure == " ".join(reason.split()):
-        connection.execute("DELETE FROM trial WHERE session = ? AND number = ?", (session, number))
-        return number - 1 if number > 0 else None
-    return int(number)
+def _last_complete(connection: sqlite3.Connection, session: str, status: str, reason: str) -> int | None:
+    """Number of the last trial that counts; those after it are removed, so that they are measured anew.
+
+    These do not count: a trial that failed with the session's reason; runs of the default configuration with whose
+    failure the session failed; and the first run of a pair without its second, because the two have to be next to each
+    other.
+    """
+    trials = connection.execute(
+        "SELECT number, kind, failure FROM trial WHERE session = ? ORDER BY number", (session,)
+    ).fetchall()
+    if trials and trials[-1][2] and trials[-1][2] == " ".join(reason.split()):
+        trials.pop()
+    while status == "failed" and trials and trials[-1][2] and trials[-1][1] in _OF_THE_DEFAULT:
+        trials.pop()
+    if sum(kind.startswith("verify-") for _, kind, _ in trials) % 2:
+        trials.pop()
+    last = int(trials[-1][0]) if trials else None
+    connection.execute("DELETE FROM trial WHERE session = ? AND number > ?", (session, -1 if last is None else last))
+    return last

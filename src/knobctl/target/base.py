@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from knobctl.errors import RestoreIncomplete
 from knobctl.knobs import Catalogue, KnobState, Value, quantities_of
 from knobctl.permanent.dropin import command_line
 from knobctl.target.profiles import Profile
@@ -165,6 +166,22 @@ class RestoreReport:
     def complete(self) -> bool:
         """No file holds a value of the run any more."""
         return all(knob.outcome != "failed" for knob in self.knobs)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What a person can paste into a root shell for each knob that is not back."""
+        return tuple(knob.command for knob in self.knobs if knob.outcome == "failed")
+
+    def require_complete(self) -> None:
+        """Makes sure that every knob is back.
+
+        Raises:
+            RestoreIncomplete: One is not; the hint holds the lines to paste.
+        """
+        if self.left:
+            raise RestoreIncomplete(
+                f"{len(self.left)} kernel setting(s) could not be put back", "Paste as root: " + "; ".join(self.left)
+            )
 
 
 class Clock(Protocol):
