@@ -147,7 +147,7 @@ def test_what_cannot_be_typed_is_said_or_not_printed(tmp_path: Path) -> None:
     (run, *_) = [command for command in commands_again(session.record) if " run " in command.line]
     assert run.purpose == (
         "the whole run again, from the plan above: the same seed, fresh measurements; a run lasts as long as its "
-        "command says, and was allowed to last longer; bad runs of the search are cut short, and were not"
+        "command says, and was allowed to last longer; hopeless runs of the search are cut short, and were not"
     )
     own = replace(session.record, searcher="mine:Searcher")
     assert [command.line for command in commands_again(own) if " run " in command.line] == []

@@ -189,7 +189,7 @@ def _whole_run(record: SessionRecord) -> list[Command]:
     if settings.lengthen:
         purpose += "; a run lasts as long as its command says, and was allowed to last longer"
     if not settings.cut_short:
-        purpose += "; bad runs of the search are cut short, and were not"
+        purpose += "; hopeless runs of the search are cut short, and were not"
     return [Command(shlex.join([*words, *_given(settings), *_where(record)]), purpose)]
 
 
