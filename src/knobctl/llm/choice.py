@@ -90,7 +90,7 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
             f"where is the server of {wanted}?", f"Set {URL_VARIABLE}, for example http://localhost:8080/v1."
         )
     own = OWN_VARIABLES.get(provider)
-    elsewhere = address is not None and own is not None and not _is_own_server(address, provider)
+    elsewhere = address is not None and own is not None and not is_own_server(address, provider)
     key = find_key(environ, model.api_key_file, None if elsewhere else own)
     if address is not None:
         address = _checked_address(address, provider, source, key is not None)
@@ -99,15 +99,6 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
     return ModelChoice(
         provider, name, address, key, timeout=model.timeout, requests=model.requests, tokens=model.tokens,
     )  # fmt: skip
-
-
-def _is_own_server(address: str, provider: str) -> bool:
-    """Whether an address is the provider's own: its host, or a region of it such as ``eu.api.openai.com``."""
-    try:
-        host = urlsplit(address.strip()).hostname or ""
-    except ValueError:
-        return False
-    return f".{host}".endswith(f".{_OWN_HOSTS[provider]}")
 
 
 def _without_key(provider: str, own: str, source: str) -> KnobctlError:
@@ -215,6 +206,16 @@ def _with_path(parts: SplitResult, provider: str) -> str:
     elif provider == "ollama" and not path:
         path = "/v1"
     return parts._replace(path=path).geturl()
+
+
+def is_own_server(address: str, provider: str) -> bool:
+    """Whether an address is the provider's own: its host, or a region of it such as ``eu.api.openai.com``."""
+    own = _OWN_HOSTS.get(provider)
+    try:
+        host = urlsplit(address.strip()).hostname or ""
+    except ValueError:
+        return False
+    return own is not None and f".{host}".endswith(f".{own}")
 
 
 def is_loopback(host: str) -> bool:

@@ -42,7 +42,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from knobctl.errors import ModelError
 from knobctl.llm.base import LanguageModel, Turn
-from knobctl.llm.choice import COMPATIBLE, ModelChoice, is_loopback
+from knobctl.llm.choice import COMPATIBLE, ModelChoice, is_loopback, is_own_server
 from knobctl.llm.conversation import Call, Conversation, Message, Question, Reply
 from knobctl.llm.failures import REPLY_BYTES, Failures
 from knobctl.llm.waiting import TookTooLong, wait_for
@@ -59,6 +59,9 @@ RETRIES = 2
 CONNECT_SECONDS = 10.0
 NAME_SECONDS = 10.0
 ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+ANTHROPIC_VERSION = "2023-06-01"
+"""The version of its interface, which every request in Anthropic's format names."""
+
 SHOWN_SCHEMA = "\n\nReply with one JSON object and nothing else, without Markdown. It must follow this JSON Schema:\n"
 
 _CONTEXT = re.compile(r"exceeds?.{0,40}\bcontext (size|length|window)", re.IGNORECASE)
@@ -125,12 +128,20 @@ class _Network:
         return httpx2.Timeout(self._choice.timeout, connect=min(CONNECT_SECONDS, self._choice.timeout))
 
     async def _trim(self, request: httpx2.Request) -> None:
-        """Takes out what the library adds from an environment that is meant for OpenAI."""
-        if self._choice.provider != "openai":
-            for header in ("OpenAI-Organization", "OpenAI-Project"):
-                request.headers.pop(header, None)
-        if self._choice.key is None:
-            request.headers.pop("Authorization", None)
+        """Writes the headers anew: the libraries add what an environment holds for the provider's own server."""
+        if is_own_server(self.address, self._choice.provider):
+            return
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "knobctl", **self._login}
+        if request.content:
+            headers["Content-Type"] = "application/json"
+        request.headers = httpx2.Request(request.method, request.url, headers=headers, content=request.content).headers
+
+    @property
+    def _login(self) -> dict[str, str]:
+        key = self._choice.key
+        if self._choice.provider == "anthropic":
+            return {"Anthropic-Version": ANTHROPIC_VERSION, "X-Api-Key": key or ""}
+        return {"Authorization": f"Bearer {key}"} if key is not None else {}
 
 
 @cache
