@@ -52,6 +52,18 @@ def test_a_model_thinks_calls_and_observes(model: str, tell: Listener) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_half_a_character_in_a_reply_can_be_sent_back(model: str, tell: Listener) -> None:
+    looks = Call("list_knobs", {"like": "vm\ud83d"}, text="Let \ud83d me look.")
+    script = [looks, Say("Swap\ud83dping."), Say("No \ud83d JSON."), GOOD]
+    with scripted_server(script) as server:
+        connected = connect(server, model)
+        assert think(connected, tell, tool()) == "Swap?ping."
+        assert answer(connected, tell) == "vm.swappiness"
+    assert "Let ? me look." in server.requests[1].text
+    assert tell.texts("thought") == ["Let ? me look.", "Swap?ping."]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_several_calls_at_once(model: str, tell: Listener) -> None:
     script = [(Call("list_knobs", {"like": "a"}), Call("list_knobs", {"like": "b"})), Say("Done.")]
     with scripted_server(script) as server:

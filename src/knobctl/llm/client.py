@@ -46,7 +46,7 @@ from knobctl.llm.choice import COMPATIBLE, ModelChoice, is_loopback, is_own_serv
 from knobctl.llm.conversation import Call, Conversation, Message, Question, Reply
 from knobctl.llm.failures import REPLY_BYTES, Failures
 from knobctl.llm.waiting import TookTooLong, wait_for
-from knobctl.target.text import clean
+from knobctl.target.text import clean, encodable
 
 TEMPERATURE = 0.2
 REASONING_TOKENS = 8000
@@ -213,7 +213,7 @@ class _ProviderLine:
                 if enforced and _refuses_schemas(error):
                     raise _SchemaRefused from None
                 raise
-            return self._reply(response)
+            return self._reply(_encodable(response))
 
         return _outcome(request, self._choice.timeout, self._failures)
 
@@ -256,7 +256,8 @@ class _ProviderLine:
                 if isinstance(part, messages.ThinkingPart) and part.content.strip()
             ),
             calls=tuple(
-                Call(part.tool_call_id, self._kept(part.tool_name), self._kept(_arguments(part))) for part in calls
+                Call(part.tool_call_id, self._kept(encodable(part.tool_name)), self._kept(str(part.args)))
+                for part in calls
             ),
             cut_off=response.finish_reason == "length",
             input_tokens=response.usage.input_tokens,
@@ -277,6 +278,19 @@ class _ProviderLine:
             return float(response.cost().total_price)
         except (LookupError, ValueError, AssertionError):
             return None
+
+
+def _encodable(response: messages.ModelResponse) -> messages.ModelResponse:
+    """A response that can be sent back: without halves of characters, and with arguments as text."""
+    parts: list[messages.ModelResponsePart] = []
+    for part in response.parts:
+        if isinstance(part, messages.TextPart | messages.ThinkingPart):
+            part = replace(part, content=encodable(part.content))
+        elif isinstance(part, messages.ToolCallPart):
+            said = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
+            part = replace(part, args=encodable(said))
+        parts.append(part)
+    return replace(response, parts=parts)
 
 
 def _outcome(work: Callable[[], Coroutine[Any, Any, Outcome]], seconds: float, failures: Failures) -> Outcome:
@@ -360,11 +374,6 @@ def _record(message: Message) -> messages.ModelMessage:
             for each in message
         ]
     )
-
-
-def _arguments(part: messages.ToolCallPart) -> str:
-    """The arguments as the model wrote them, where the provider hands on its text."""
-    return part.args if isinstance(part.args, str) else part.args_as_json_str()
 
 
 def _refuses_schemas(error: ModelHTTPError | UserError) -> bool:
