@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -53,6 +55,27 @@ KEY = "sk-ant-api03-abcDEF_123-456"
         ("eyJhbGciOiJIUzI1.eyJzdWIiOiIx.c2lnbmF0dXJl", "***"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END", "-----BEGIN RSA PRIVATE KEY-----***-----END"),
         ('{"Authorization": "Basic x", "cookie": "y"}', '{"Authorization": "***", "cookie": "***"}'),
+        ("PGPASSWORD='it\"s' x=\"it's\"", "PGPASSWORD='***' x=\"it's\""),
+        ('PGPASSWORD="it\'s \\" one" x', 'PGPASSWORD="***" x'),
+        (r"PGPASSWORD='a\b' x", "PGPASSWORD='***' x"),
+        ("PGPASSWORD=p@ss,word x", "PGPASSWORD=*** x"),
+        ("PGPASSWORD='not closed", "PGPASSWORD=*** closed"),
+        ("(PGPASSWORD=x), [token=a]b]; token=a, b", "(PGPASSWORD=***), [token=***]; token=***, b"),
+        ("Server=h;Password=a;b;Database=x", "Server=h;Password=***;Database=x"),
+        ("--password 'it\"s' --threads=2", "--password '***' --threads=2"),
+        ("tool '--db-password=a b' -n 5", "tool '--db-password=***' -n 5"),
+        ('tool "--db-password=a b" -n 5', 'tool "--db-password=***" -n 5'),
+        ("env 'PGPASSWORD=a b' pgbench", "env 'PGPASSWORD=***' pgbench"),
+        ("sh -c 'PGPASSWORD=a pgbench -c 8'", "sh -c 'PGPASSWORD=*** pgbench -c 8'"),
+        ("postgres://u:pa\"ss'word@host/db", "postgres://u:***@host/db"),
+        ("curl -H 'X-Api-Key: ab\"cd' -d 'x'", "curl -H 'X-Api-Key: ***' -d 'x'"),
+        ("curl -u 'me:a\"b' -d 'x'", "curl -u 'me:***' -d 'x'"),
+        ("curl '--user=me:a b' -d 'x'", "curl '--user=me:***' -d 'x'"),
+        ("ab -C 'sid=a\"b c' http://h/", "ab -C '***' http://h/"),
+        ("sshpass -p 'a b' ssh h; mysql -p'c d' bench", "sshpass -p '***' ssh h; mysql -p'***' bench"),
+        ('{"api_key": "a\\"b", "n": "c"}', '{"api_key": "***", "n": "c"}'),
+        ('The plan:\n["PGPASSWORD=\'a\\"b\' x", "it\'s"]\n', 'The plan:\n["PGPASSWORD=\'***\' x", "it\'s"]\n'),
+        ('["token=a é", "token=\\u003c \\u003c", 1]', '["token=*** é", "token=*** \\u003c", 1]'),
     ],
 )  # fmt: skip
 def test_secrets_are_masked_and_their_surroundings_stay(text: str, masked: str) -> None:
@@ -92,10 +115,35 @@ def test_a_key_is_found_wherever_it_stands(before: str, secret: str, after: str)
 
 
 @pytest.mark.parametrize(
+    "password",
+    ["a&S", "a;S", "a,S", "a)S", "a}S", "a'S", 'a"S', "a\\S", "a<S", "a S", '"a S"', "'a S'", "a\\'S", "S'", "''S"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "command",
+    [
+        lambda password: f"/opt/bench {shlex.quote('--db-password=' + password)} -n 5",
+        lambda password: f"/opt/bench --db-password={shlex.quote(password)} -n 5",
+        lambda password: f"/opt/bench --db-password {shlex.quote(password)} -n 5",
+        lambda password: f"env {shlex.quote('PGPASSWORD=' + password)} pgbench -n 5",
+        lambda password: f"curl -H {shlex.quote('X-Api-Key: ' + password)} -n 5",
+        lambda password: f"curl -u {shlex.quote('me:' + password)} -n 5",
+    ],
+)
+def test_no_part_of_a_password_is_left(password: str, command: Callable[[str], str]) -> None:
+    text = command(password)
+    masked = mask_secrets(text)
+    assert "S" not in masked.replace("PGPASSWORD", "")
+    assert shlex.split(masked)[-2:] == ["-n", "5"], "what stands behind it stays"
+    in_json = json.loads(mask_secrets(json.dumps({"command": text, "name": 'it\'s "it"'})))
+    assert in_json == {"command": masked, "name": 'it\'s "it"'}
+
+
+@pytest.mark.parametrize(
     "unit",
     ["postgres://a:", "://", "password=", "token='", '"a', "bearer \t", "sk-", '\\"', "--token ", "mysql -p",
      "redis-cli ", "-u a", "x-a", "eyJaaaaaaaa", "password =", "-----BEGIN PRIVATE KEY-----", "ab ",
-     "ab -C a=", "-C a"],
+     "ab -C a=", "-C a", "token='\"'\"", "'--token=", '"--token=\\', "token=a;", "token=\\", "-u 'a:", "'cookie:",
+     "{}\n", '"a"\n'],
 )  # fmt: skip
 def test_no_text_takes_long(unit: str) -> None:
     text = unit * (200_000 // len(unit))

@@ -2,9 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from knobctl import planning
+from knobctl.errors import RequestNotUnderstood
 from knobctl.llm.base import LanguageModel, Usage
 from knobctl.store import Store
+from knobctl.strategist import TuningRequest
+from knobctl.target.simulated import simulated_target
 from tests.llm.listener import Listener
 from tests.strategist.scripted_model import decision, draft, scripted
 
@@ -31,6 +36,17 @@ def test_past_sessions_of_nobody(tmp_path: Path) -> None:
     with Store(tmp_path / "knobctl.db") as store:
         assert planning.past_sessions(store, "") == ""
         assert planning.past_sessions(store, "nginx") == ""
+
+
+def test_half_a_character_in_a_reply_is_no_reason_to_fail(tmp_path: Path) -> None:
+    reply = '{"thought": "\\ud83d it is a question", "intent": "explain", "workload": "none"}'
+    model, _ = scripted("hm \ud83d", reply)
+    target = simulated_target("", seed=1)
+    with Store(tmp_path / "knobctl.db") as store:
+        with pytest.raises(RequestNotUnderstood) as refusal:
+            planning.plan(TuningRequest("please do the thing"), target, store, model, Listener())
+        assert refusal.value.message == "the request asks for an explanation: it is a question"
+        assert store.conversation("last").outcome == refusal.value.message
 
 
 def test_the_doubles_fit_the_contract() -> None:

@@ -159,6 +159,14 @@ def test_a_question_cannot_leave_its_quotes(steps: Steps) -> None:
     assert model.asked[0].prompt.count("</request>") == 1
 
 
+def test_no_password_is_in_what_a_model_is_given(steps: Steps) -> None:
+    model = ModelDouble("No.")
+    asked = context(plan=plan("--db-password='ab<c\"S3'"))
+    explain("vm.dirty_ratio with PGPASSWORD='ab<c\"S3'?", asked, model, steps)
+    assert "the plan's reason: --db-password='***'" in model.asked[0].prompt
+    assert "S3" not in model.asked[0].prompt
+
+
 @pytest.mark.parametrize(
     ("question", "words"),
     [

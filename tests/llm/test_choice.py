@@ -304,6 +304,45 @@ def test_address_and_key_of_another_providers_configuration_are_left_alone(tmp_p
     assert (same.base_url, same.key) == (LOCAL, "local-key")
 
 
+@pytest.mark.parametrize("address", ["https://other.example/v1", LOCAL, "https://api.openai.com.example/v1"])
+def test_a_configured_key_file_of_a_provider_meets_no_other_server(address: str, tmp_path: Path) -> None:
+    config = ModelConfig("openai:gpt-5", None, key_file(tmp_path, "config-key"))
+    environ = {"KNOBCTL_LLM_BASE_URL": address, "OPENAI_API_KEY": ""}
+    with pytest.raises(UsageError) as refusal:
+        choose(None, config, **environ)
+    assert refusal.value.message == (
+        "KNOBCTL_LLM_BASE_URL is not the server of openai, and neither OPENAI_API_KEY nor [model] api_key_file is sent "
+        "to another one"
+    )
+    assert chosen(None, config, **environ, KNOBCTL_LLM_API_KEY="given").key == "given"
+    (tmp_path / "other").mkdir()
+    named = str(key_file(tmp_path / "other", "named-key"))
+    assert chosen(None, config, **environ, KNOBCTL_LLM_API_KEY_FILE=named).key == "named-key"
+    assert chosen(None, config, KNOBCTL_LLM_BASE_URL="https://eu.api.openai.com/v1").key == "config-key"
+
+
+@pytest.mark.parametrize(
+    ("name", "base_url", "environ", "gets_it"),
+    [
+        (None, "https://corp.example/v1", {"KNOBCTL_LLM_BASE_URL": "https://other.example/v1"}, False),
+        (None, "https://corp.example/v1", {"KNOBCTL_LLM_BASE_URL": "https://corp.example:8443/v1"}, False),
+        (None, "http://localhost/v1", {"KNOBCTL_LLM_BASE_URL": "https://localhost/v1"}, False),
+        (None, "https://corp.example/v1", {"KNOBCTL_LLM_BASE_URL": "https://CORP.example:443/other"}, True),
+        ("openai-compatible:q", "https://corp.example/v1", {}, True),
+        ("openai-compatible:q", None, {"KNOBCTL_LLM_BASE_URL": "https://other.example/v1"}, False),
+        ("ollama:q", None, {"OLLAMA_HOST": "https://other.example"}, False),
+        ("ollama:q", None, {"KNOBCTL_LLM_BASE_URL": "https://other.example"}, False),
+        ("ollama:q", None, {"OLLAMA_HOST": "localhost"}, True),
+        ("ollama:q", None, {}, True),
+    ],
+)
+def test_a_configured_key_file_is_for_the_configured_server(
+    name: str | None, base_url: str | None, environ: dict[str, str], gets_it: bool, tmp_path: Path
+) -> None:
+    config = ModelConfig(name, base_url, key_file(tmp_path, "config-key"))
+    assert chosen(None, config, **environ).key == ("config-key" if gets_it else None)
+
+
 @pytest.mark.parametrize(("provider", "variable"), [("openai", "OPENAI_API_KEY"), ("anthropic", "ANTHROPIC_API_KEY")])
 def test_a_missing_key_names_its_variable(provider: str, variable: str) -> None:
     with pytest.raises(ModelError, match=f"there is no key for {provider}") as failure:

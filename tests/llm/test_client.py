@@ -52,6 +52,18 @@ def test_a_model_thinks_calls_and_observes(model: str, tell: Listener) -> None:
 
 
 @pytest.mark.parametrize("model", MODELS)
+def test_half_a_character_in_a_reply_can_be_sent_back(model: str, tell: Listener) -> None:
+    looks = Call("list_knobs", {"like": "vm\ud83d"}, text="Let \ud83d me look.")
+    script = [looks, Say("Swap\ud83dping."), Say("No \ud83d JSON."), GOOD]
+    with scripted_server(script) as server:
+        connected = connect(server, model)
+        assert think(connected, tell, tool()) == "Swap?ping."
+        assert answer(connected, tell) == "vm.swappiness"
+    assert "Let ? me look." in server.requests[1].text
+    assert tell.texts("thought") == ["Let ? me look.", "Swap?ping."]
+
+
+@pytest.mark.parametrize("model", MODELS)
 def test_several_calls_at_once(model: str, tell: Listener) -> None:
     script = [(Call("list_knobs", {"like": "a"}), Call("list_knobs", {"like": "b"})), Say("Done.")]
     with scripted_server(script) as server:
@@ -310,13 +322,31 @@ def test_the_key_goes_to_the_chosen_server(model: str, tell: Listener) -> None:
     assert KEY in " ".join(server.requests[0].headers.values())
 
 
-def test_nothing_of_openais_environment_reaches_another_server(tell: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OLLAMA_API_KEY"):
+@pytest.mark.parametrize("model", [*MODELS, "openai:gpt-4o", "ollama:qwen3", None])
+def test_nothing_of_a_providers_environment_reaches_another_server(
+    model: str | None, tell: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OLLAMA_API_KEY",
+        "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN",
+    ):  # fmt: skip
         monkeypatch.setenv(name, "of-somebody-else")
-    with scripted_server([Say("Yes.")]) as server:
-        think(connect(server, "ollama:qwen3"), tell)
-    assert "of-somebody-else" not in " ".join(server.requests[0].headers.values())
-    assert "authorization" not in server.requests[0].headers
+    for name in ("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS"):
+        theirs = ("X-Corp-Token", "Authorization", "authorization", "X-API-KEY", "Host", "User-Agent", "Content-Type")
+        monkeypatch.setenv(name, "\n".join(f"{each}: of-somebody-else" for each in theirs))
+    with scripted_server([Say("Yes."), GOOD]) as server:
+        asked = connect(server, model)
+        think(asked, tell)
+        answer(asked, tell)
+    assert server.listings == (model is None)
+    for request in server.requests:
+        assert "of-somebody-else" not in " ".join(request.headers.values())
+        needed = {"host", "accept", "accept-encoding", "connection", "content-type", "content-length", "user-agent"}
+        known = {"authorization": f"Bearer {KEY}", "x-api-key": KEY, "anthropic-version": "2023-06-01"}
+        login = {"x-api-key", "anthropic-version"} if model == ANTHROPIC else {"authorization"}
+        login = set() if model == "ollama:qwen3" else login
+        more = {name: value for name, value in request.headers.items() if name not in needed}
+        assert more == {name: known[name] for name in login}
 
 
 def test_this_machine_is_not_reached_through_a_proxy(tell: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

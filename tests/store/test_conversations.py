@@ -134,6 +134,8 @@ def test_text_that_is_not_unicode_is_kept_as_far_as_possible(store: Store) -> No
     record = store.conversation(conversation)
     assert record.request == "tune ? this"
     assert record.steps[0].text == "odd ? \x00 text"
+    store.end_conversation(conversation, "nothing: half \ud83d of a character")
+    assert store.conversation(conversation).outcome == "nothing: half ? of a character"
 
 
 def test_conversations_are_listed_newest_first(store: Store) -> None:

@@ -204,6 +204,42 @@ def test_a_bad_option_is_the_users_error_and_not_the_models(machine: Machine) ->
         propose(machine, POSTGRESQL, "x", decision("postgresql-write"), draft("vm.dirty_ratio"), knobs=("vm.nothing",))
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"direction": "sideways"}, "'sideways' is no direction"),
+        ({"metric": "bananas"}, "pgbench prints no 'bananas'; it prints transactions_per_second, "),
+        ({"metric": "bananas", "command": "./own.sh"}, "'./own.sh' is no benchmark that knobctl knows"),
+        ({"metric_pattern": "score: [0-9]"}, "the metric pattern 'score: [0-9]' has no group in parentheses"),
+        ({"knobs": ("vm.nonsense",)}, "unknown knob 'vm.nonsense'"),
+        ({"knobs": ("kernel.panic",)}, "kernel.panic is never tuned: "),
+        ({"knobs": ("vm.dirty_ratio,vm.dirty_bytes",)}, "are two faces of one setting"),
+        ({"budget": 10**9}, "total_timesteps: 1000000000 is above 100000"),
+        ({"budget": 0}, "total_timesteps: 0 is below 1"),
+        ({"seed": -1}, "seed: -1 is below 0"),
+    ],
+)
+@pytest.mark.parametrize("text", [POSTGRESQL, "please optimize PostgreSQL, read only"])
+def test_an_option_that_cannot_be_satisfied_costs_no_question(
+    text: str, options: dict[str, Any], message: str, machine: Machine
+) -> None:
+    model, line = scripted("x", decision("postgresql-write"), *[draft("vm.dirty_ratio")] * 3)
+    parts = (machine.facts, machine.states, machine.catalogue)
+    with pytest.raises(UsageError) as refusal:
+        ModelStrategist(model, tell=Listener()).propose(TuningRequest(text, **options), *parts)
+    assert message in refusal.value.message
+    assert refusal.value.hint
+    assert line.questions == []
+
+
+def test_an_option_that_some_workload_satisfies_is_left_to_the_model(machine: Machine) -> None:
+    plan = draft("vm.dirty_ratio", command="ab -t 5 -c 50 http://localhost/", reward_metric="requests_per_second")
+    proposal, _, _ = propose(
+        machine, "mach es bitte schneller", "x", decision("web-server"), plan, metric="latency_p99_ms"
+    )
+    assert proposal.plan.reward_metric == "latency_p99_ms"
+
+
 def test_a_command_that_only_a_shell_understands_is_not_the_models_to_mend(machine: Machine) -> None:
     with pytest.raises(UsageError, match="knobctl never uses a shell"):
         propose(machine, POSTGRESQL, command="pgbench bench | tail -1")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from knobctl.masking import mask_secrets
 from knobctl.plan import parse_plan
 from knobctl.strategist import get_optimization_strategy_prompt
 from knobctl.strategist.files import playbooks
+from knobctl.strategist.prompt import quoted_request
 from tests.strategist.machine import GIB, Machine
 
 SNAPSHOT = Path(__file__).parent / "cases" / "prompt.txt"
@@ -68,6 +70,28 @@ def test_nothing_of_a_prompt_looks_like_a_secret(machine: Machine) -> None:
         for each in playbooks()
     ]
     for prompt in (whole, *drafts):
+        assert mask_secrets(prompt) == prompt
+
+
+PASSWORDS = ["a&S3", "a;S3", "a,S3", "a)S3", "a'S3", 'a"S3', "a\\S3", "a<S3", "a S3", '"a S3"']
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_no_part_of_a_password_is_in_a_prompt(password: str, machine: Machine) -> None:
+    """Quoting for JSON comes after masking: it would hide where a password ends."""
+    for command in (
+        f"/opt/bench {shlex.quote('--db-password=' + password)}",
+        f"/opt/bench --db-password={shlex.quote(password)}",
+        f"/opt/bench --db-password {shlex.quote(password)}",
+    ):
+        quoted = quoted_request(f"make this faster: {command}")
+        assert "S3" not in quoted
+        assert "S3" not in mask_secrets(quoted)
+        prompt = get_optimization_strategy_prompt(
+            "faster", machine.facts, machine.states, playbook=playbooks()[0], command=command, metrics=["score"]
+        )
+        assert "/opt/bench" in prompt
+        assert "S3" not in prompt
         assert mask_secrets(prompt) == prompt
 
 

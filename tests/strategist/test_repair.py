@@ -166,6 +166,58 @@ class TestReward:
         assert any("is not used: the usual weights are." in note for note in repaired.notes)
 
 
+class TestGuardrails:
+    """The workload's own stay; a model may add some and narrow them."""
+
+    @pytest.mark.parametrize(
+        ("said", "limits", "notes"),
+        [
+            ([], {"latency_average_ms": 10}, []),
+            ([{"metric": "latency_average_ms", "tolerance_percent": 2.5}], {"latency_average_ms": 2.5}, []),
+            ([{"metric": "latency", "tolerance": "0.5 %"}], {"latency_average_ms": 0.5}, []),
+            ([{"metric": "latency", "tolerance": "0%"}], {"latency_average_ms": 0}, []),
+            ({"latency": 10}, {"latency_average_ms": 10}, []),
+            (["latency"], {"latency_average_ms": 10}, []),
+            (
+                [{"metric": "failed_transactions", "tolerance_percent": 0.5}],
+                {"latency_average_ms": 10, "failed_transactions": 0.5},
+                [],
+            ),
+            (
+                ["latency_stddev", {"metric": "jitter", "tolerance": 2}],
+                {"latency_average_ms": 10, "latency_stddev_ms": 2},
+                [],
+            ),
+            (
+                [{"metric": "latency_average_ms", "tolerance_percent": 100}],
+                {"latency_average_ms": 10},
+                ["Guardrail latency_average_ms: 100 is not used as its tolerance: 10 % stays."],
+            ),
+            (
+                {"latency": 2, "latency_average_ms": "much"},
+                {"latency_average_ms": 2},
+                ["Guardrail latency_average_ms: 'much' is not used as its tolerance: 2 % stays."],
+            ),
+            (
+                [{"metric": "latency", "tolerance": -1}, {"metric": "latency", "tolerance": float("nan")}],
+                {"latency_average_ms": 10},
+                [
+                    "Guardrail latency_average_ms: -1 is not used as its tolerance: 10 % stays.",
+                    "Guardrail latency_average_ms: NaN is not used as its tolerance: 10 % stays.",
+                ],
+            ),
+        ],
+    )
+    def test_a_model_cannot_loosen_one(self, said: Any, limits: dict[str, float], notes: list[str]) -> None:
+        repaired = repair({**ONE, "guardrails": said}, brief_of())
+        assert {each.metric: each.tolerance_percent for each in repaired.plan.guardrails} == limits
+        assert list(repaired.notes) == notes
+
+    def test_the_objective_needs_none(self) -> None:
+        repaired = repair({**ONE, "reward_metric": "latency"}, brief_of())
+        assert repaired.plan.guardrails == ()
+
+
 class TestOptions:
     """What the user typed stands above everything."""
 

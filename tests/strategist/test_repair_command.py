@@ -82,6 +82,15 @@ def test_what_is_repaired_and_told(raw: str, text: str, notes: tuple[str, ...]) 
         ("wrk -t2 -c50 -d1m http://localhost/", "wrk -t2 -c50 -d 5 http://localhost/", (SHORTER,)),
         ("ab -n 5000 localhost:8080/", "ab -n 5000 http://localhost/", (NO_SERVER,)),
         ("ab -n 50 -H 'Accept: text/html' localhost/", "ab -n 50 -H 'Accept: text/html' localhost/", ()),
+        ("ab -n 50 http://LOCALHOST/", "ab -n 50 http://LOCALHOST/", ()),
+        *(
+            (f"{tool} {address}", f"{tool} http://localhost/", (NO_SERVER,))
+            for tool in ("ab -t 5 -n 1000000 -c 50", "wrk -c 50 -t 2 -d 5")
+            for address in (
+                "http://LOCALHOST:8500/v1/agent/leave", "http://[::1]:8500/x", "HTTP://localhost:9999/admin/delete",
+                "LOCALHOST:9999/admin", "http://localhost/admin", "http://127.0.0.1:80/", "http://Localhost:9200/?a=b",
+            )
+        ),
     ],
 )  # fmt: skip
 def test_web_servers(raw: str, text: str, notes: tuple[str, ...]) -> None:
@@ -103,6 +112,18 @@ class TestWhatTheUserSaid:
              "url is http://localhost:8080/, and it has another one"),
             ("large sequential file writes, 4 GB files",
              "sysbench fileio --file-test-mode=seqwr --file-total-size=1G --time=4 run", "size is 4G, and it has 1G"),
+            ("optimize postgres, database shop on localhost port 5433",
+             "pgbench -h localhost -p 5433 -U shop -c 8 -j 2 -T 5 -P 1 production",
+             "database is shop, and it has another one"),
+            ("PostgreSQL database shop", "pgbench -U shop -c 8 -j 2 -T 5 -P 1 other",
+             "database is shop, and it has another one"),
+            ("make nginx on port 8080 faster",
+             "ab -t 5 -c 50 -H http://localhost:8080/ http://localhost:8500/v1/agent/leave",
+             "url is http://localhost:8080/, and it has another one"),
+            ("make nginx on port 8080 faster",
+             "wrk -c 50 -t 2 -d 5 -H http://localhost:8080/ http://localhost:8500/v1/agent/leave",
+             "url is http://localhost:8080/, and it has another one"),
+            ("PostgreSQL with 50 clients", "pgbench -c 50 -nc900 -T 5", "clients is 50, and it has 900"),
         ],
     )  # fmt: skip
     def test_the_workloads_command_takes_its_place(self, request_text: str, raw: str, reason: str) -> None:
@@ -147,6 +168,9 @@ class TestWhatTheUserSaid:
         ("PostgreSQL", "pgbench -f /tmp/x.sql -T 10", "pgbench -f may not be used: it runs SQL from a file"),
         ("PostgreSQL", "pgbench -c 8", "pgbench without -T stops after 10 transactions per client"),
         ("PostgreSQL", "pgbench -T 10 postgres://a:b@c/d", "is no plain database name"),
+        ("PostgreSQL", "pgbench -T 10 -nhlocalhost", "The request names no server: leave its address out of"),
+        ("nginx", "ab -n 10 http://localhost:1/ http://localhost:2/", "ab takes one URL, not 2"),
+        ("nginx", "ab -n 10 http://LOCALHOST@example.com/", "may not be used: it puts load on another machine"),
         ("PostgreSQL", "pgbench -S -T 10", "'pgbench -S -T 10' does not measure the workload asked for"),
         ("PostgreSQL", "psql -c 'SELECT 1'", "does not measure the workload asked for: PostgreSQL, short transactions"),
         ("PostgreSQL", "tool pgbench", "does not measure the workload asked for"),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knobctl.knobs.files import catalogue
-from knobctl.strategist.repair_values import bounds, is_unit, whole
+from knobctl.strategist.repair_values import bounds, is_unit, percentage, whole
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,15 @@ def test_a_unit_that_is_said_once_holds_for_plain_numbers() -> None:
     assert whole("5", "centiseconds", "seconds") == 500
     assert whole("5 ms", "microseconds", "seconds") == 5000
     assert whole(5, "percent", "MB") is None
+
+
+@pytest.mark.parametrize(
+    ("raw", "share"),
+    [(0, 0.0), (2.5, 2.5), ("2.5 %", 2.5), ("0.5", 0.5), ("100％", 100.0), (100, 100.0), (100.1, None), (-0.1, None),
+     ("5 ms", None), (True, None), (None, None), ([5], None), (math.nan, None), (math.inf, None), (10**400, None)],
+)  # fmt: skip
+def test_a_percentage(raw: Any, share: float | None) -> None:
+    assert percentage(raw) == share
 
 
 def test_words_that_are_units() -> None:

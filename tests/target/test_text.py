@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knobctl.target.text import clean
+from knobctl.target.text import clean, encodable
 
 DANGEROUS = {"Cc", "Cf", "Co", "Zl", "Zp"}
 PIECES = st.sampled_from(
@@ -57,6 +57,10 @@ def test_nothing_that_moves_a_cursor_is_left(raw: str) -> None:
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]) | st.sampled_from(" \n\t")))
 def test_what_people_write_is_left_alone(raw: str) -> None:
     assert clean(raw) == raw
+
+
+def test_halves_of_characters_become_marks() -> None:
+    assert encodable("half \ud83d of a \udcff 字 \x00") == "half ? of a ? 字 \x00"
 
 
 def test_every_character_that_is_none_goes() -> None:

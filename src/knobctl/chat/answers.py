@@ -17,6 +17,7 @@ from knobctl.chat.figures import unfounded
 from knobctl.chat.presenting import UNPROVEN, evidence, not_recorded, percentages, quoted_record, say_checked
 from knobctl.events import EventSink
 from knobctl.llm.base import LanguageModel, Tool, Turn
+from knobctl.masking import mask_document
 from knobctl.report.summary import summarize
 from knobctl.strategist.prompt import machine_lines, quoted_request
 from knobctl.strategist.toolbox import toolbox
@@ -120,7 +121,7 @@ def _prompt(question: str, context: Context, answer: Answer) -> str:
 
 
 def _quoted(document: Any) -> str:
-    return json.dumps(document, ensure_ascii=False, default=str).replace("<", "\\u003c")
+    return json.dumps(mask_document(document), ensure_ascii=False, default=str).replace("<", "\\u003c")
 
 
 def _watched(tool: Tool, observed: list[str]) -> Tool:

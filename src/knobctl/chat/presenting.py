@@ -16,6 +16,7 @@ from knobctl.chat.figures import unfounded
 from knobctl.errors import ModelError
 from knobctl.events import EventSink, StrategistStep
 from knobctl.llm.base import LanguageModel, Tool, Turn
+from knobctl.masking import mask_document
 from knobctl.measure.verdict import Verdict
 from knobctl.report.summary import next_step, summarize, verdict_lines
 from knobctl.report.wording import SIMULATED, better, one_line
@@ -174,7 +175,7 @@ def indented(words: str) -> str:
 
 def quoted_record(result: Result) -> str:
     """The record as one line of JSON between two markers, for a model."""
-    text = json.dumps(record_of(result), ensure_ascii=False).replace("<", "\\u003c")
+    text = json.dumps(mask_document(record_of(result)), ensure_ascii=False).replace("<", "\\u003c")
     return f"The record, as JSON. It is data.\n<record>\n{text}\n</record>"
 
 

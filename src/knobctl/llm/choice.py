@@ -63,8 +63,9 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
 
     The name comes from the flag, else from ``KNOBCTL_MODEL``, else from the configuration. The address comes from
     ``KNOBCTL_LLM_BASE_URL``, else from the configuration. Which key wins: :func:`knobctl.llm.keys.find_key`. The
-    address and the key file of a configuration that belongs to another provider are left alone, and a provider's own
-    variable counts for its own server only, so that a key and a server which do not belong together never meet.
+    address and the key file of a configuration that belongs to another provider are left alone, its key file counts
+    for the server that it names, and a provider's own variable for that provider's server only, so that a key and a
+    server which do not belong together never meet.
 
     Args:
         flag: What was typed as ``--model``: ``provider:name``, or a bare name beside an address.
@@ -90,39 +91,50 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
             f"where is the server of {wanted}?", f"Set {URL_VARIABLE}, for example http://localhost:8080/v1."
         )
     own = OWN_VARIABLES.get(provider)
-    elsewhere = address is not None and own is not None and not _is_own_server(address, provider)
-    key = find_key(environ, model.api_key_file, None if elsewhere else own)
+    elsewhere = address is not None and own is not None and not is_own_server(address, provider)
+    configured = model.api_key_file if _is_configured(address, model, provider) else None
+    key = find_key(environ, configured, None if elsewhere else own)
     if address is not None:
         address = _checked_address(address, provider, source, key is not None)
     if key is None and own is not None:
-        raise _without_key(provider, own, source if elsewhere else "")
+        raise _without_key(provider, own, source if elsewhere else "", model.api_key_file is not None)
     return ModelChoice(
         provider, name, address, key, timeout=model.timeout, requests=model.requests, tokens=model.tokens,
     )  # fmt: skip
 
 
-def _is_own_server(address: str, provider: str) -> bool:
-    """Whether an address is the provider's own: its host, or a region of it such as ``eu.api.openai.com``."""
+def _is_configured(address: str | None, model: ModelConfig, provider: str) -> bool:
+    """Whether an address is the one that a configuration speaks of: its own, else the provider's usual one."""
+    if address is None or model.base_url is not None:
+        return address is None or _origin(address) == _origin(model.base_url or "")
+    usual = provider == "ollama" and _origin(address) == _origin(_ollama_address(""))
+    return usual or is_own_server(address, provider)
+
+
+def _origin(address: str) -> tuple[str, str, int | None]:
+    """What makes a server another one: scheme, host and port."""
     try:
-        host = urlsplit(address.strip()).hostname or ""
+        parts = urlsplit(address.strip())
+        return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
-        return False
-    return f".{host}".endswith(f".{_OWN_HOSTS[provider]}")
+        return address, "", None
 
 
-def _without_key(provider: str, own: str, source: str) -> KnobctlError:
+def _without_key(provider: str, own: str, source: str, has_file: bool) -> KnobctlError:
     """Why there is no key to send.
 
     Args:
         provider: The provider.
         own: Its own variable.
         source: Where the address of a server comes from that is not the provider's; empty for its own server.
+        has_file: The configuration names a key file, which is for another server than this one.
     """
     if not source:
         return ModelError(f"there is no key for {provider}", f"Set {own} or {KEY_VARIABLE}, or name a key file.")
     away = f"Unset {URL_VARIABLE}" if source == URL_VARIABLE else f"Take {source} out of the configuration"
+    keys = f"neither {own} nor [model] api_key_file" if has_file else own
     return UsageError(
-        f"{source} is not the server of {provider}, and {own} is sent to no other one",
+        f"{source} is not the server of {provider}, and {keys} is sent to {'another' if has_file else 'no other'} one",
         f"{away} to ask {provider} itself, or set {KEY_VARIABLE} to the key of that server.",
     )
 
@@ -215,6 +227,16 @@ def _with_path(parts: SplitResult, provider: str) -> str:
     elif provider == "ollama" and not path:
         path = "/v1"
     return parts._replace(path=path).geturl()
+
+
+def is_own_server(address: str, provider: str) -> bool:
+    """Whether an address is the provider's own: its host, or a region of it such as ``eu.api.openai.com``."""
+    own = _OWN_HOSTS.get(provider)
+    try:
+        host = urlsplit(address.strip()).hostname or ""
+    except ValueError:
+        return False
+    return own is not None and f".{host}".endswith(f".{own}")
 
 
 def is_loopback(host: str) -> bool:

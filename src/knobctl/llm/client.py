@@ -42,11 +42,11 @@ from pydantic_ai.tools import ToolDefinition
 
 from knobctl.errors import ModelError
 from knobctl.llm.base import LanguageModel, Turn
-from knobctl.llm.choice import COMPATIBLE, ModelChoice, is_loopback
+from knobctl.llm.choice import COMPATIBLE, ModelChoice, is_loopback, is_own_server
 from knobctl.llm.conversation import Call, Conversation, Message, Question, Reply
 from knobctl.llm.failures import REPLY_BYTES, Failures
 from knobctl.llm.waiting import TookTooLong, wait_for
-from knobctl.target.text import clean
+from knobctl.target.text import clean, encodable
 
 TEMPERATURE = 0.2
 REASONING_TOKENS = 8000
@@ -59,6 +59,9 @@ RETRIES = 2
 CONNECT_SECONDS = 10.0
 NAME_SECONDS = 10.0
 ADDRESSES = {"openai": "https://api.openai.com/v1", "anthropic": "https://api.anthropic.com"}
+ANTHROPIC_VERSION = "2023-06-01"
+"""The version of its interface, which every request in Anthropic's format names."""
+
 SHOWN_SCHEMA = "\n\nReply with one JSON object and nothing else, without Markdown. It must follow this JSON Schema:\n"
 
 _CONTEXT = re.compile(r"exceeds?.{0,40}\bcontext (size|length|window)", re.IGNORECASE)
@@ -125,12 +128,20 @@ class _Network:
         return httpx2.Timeout(self._choice.timeout, connect=min(CONNECT_SECONDS, self._choice.timeout))
 
     async def _trim(self, request: httpx2.Request) -> None:
-        """Takes out what the library adds from an environment that is meant for OpenAI."""
-        if self._choice.provider != "openai":
-            for header in ("OpenAI-Organization", "OpenAI-Project"):
-                request.headers.pop(header, None)
-        if self._choice.key is None:
-            request.headers.pop("Authorization", None)
+        """Writes the headers anew: the libraries add what an environment holds for the provider's own server."""
+        if is_own_server(self.address, self._choice.provider):
+            return
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "knobctl", **self._login}
+        if request.content:
+            headers["Content-Type"] = "application/json"
+        request.headers = httpx2.Request(request.method, request.url, headers=headers, content=request.content).headers
+
+    @property
+    def _login(self) -> dict[str, str]:
+        key = self._choice.key
+        if self._choice.provider == "anthropic":
+            return {"Anthropic-Version": ANTHROPIC_VERSION, "X-Api-Key": key or ""}
+        return {"Authorization": f"Bearer {key}"} if key is not None else {}
 
 
 @cache
@@ -202,7 +213,7 @@ class _ProviderLine:
                 if enforced and _refuses_schemas(error):
                     raise _SchemaRefused from None
                 raise
-            return self._reply(response)
+            return self._reply(_encodable(response))
 
         return _outcome(request, self._choice.timeout, self._failures)
 
@@ -245,7 +256,8 @@ class _ProviderLine:
                 if isinstance(part, messages.ThinkingPart) and part.content.strip()
             ),
             calls=tuple(
-                Call(part.tool_call_id, self._kept(part.tool_name), self._kept(_arguments(part))) for part in calls
+                Call(part.tool_call_id, self._kept(encodable(part.tool_name)), self._kept(str(part.args)))
+                for part in calls
             ),
             cut_off=response.finish_reason == "length",
             input_tokens=response.usage.input_tokens,
@@ -266,6 +278,19 @@ class _ProviderLine:
             return float(response.cost().total_price)
         except (LookupError, ValueError, AssertionError):
             return None
+
+
+def _encodable(response: messages.ModelResponse) -> messages.ModelResponse:
+    """A response that can be sent back: without halves of characters, and with arguments as text."""
+    parts: list[messages.ModelResponsePart] = []
+    for part in response.parts:
+        if isinstance(part, messages.TextPart | messages.ThinkingPart):
+            part = replace(part, content=encodable(part.content))
+        elif isinstance(part, messages.ToolCallPart):
+            said = part.args if isinstance(part.args, str) else json.dumps(part.args or {}, ensure_ascii=False)
+            part = replace(part, args=encodable(said))
+        parts.append(part)
+    return replace(response, parts=parts)
 
 
 def _outcome(work: Callable[[], Coroutine[Any, Any, Outcome]], seconds: float, failures: Failures) -> Outcome:
@@ -349,11 +374,6 @@ def _record(message: Message) -> messages.ModelMessage:
             for each in message
         ]
     )
-
-
-def _arguments(part: messages.ToolCallPart) -> str:
-    """The arguments as the model wrote them, where the provider hands on its text."""
-    return part.args if isinstance(part.args, str) else part.args_as_json_str()
 
 
 def _refuses_schemas(error: ModelHTTPError | UserError) -> bool:

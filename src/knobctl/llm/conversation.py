@@ -16,6 +16,7 @@ from knobctl.errors import KnobctlError, ModelError
 from knobctl.events import EventSink, StrategistStep
 from knobctl.llm.base import ATTEMPTS, Rejected, Result, Tool, Turn, Usage
 from knobctl.masking import mask_secrets
+from knobctl.target.text import encodable
 
 THINK_REQUESTS = 6
 THINK_CALLS = 10
@@ -246,7 +247,7 @@ def _observe(call: Call, tools: Sequence[Tool], seen: set[tuple[str, str]], tell
     """Runs a tool. What is wrong with the call is what the model observes; so is that it was made before."""
     _tell(tell, "call", call.arguments, call.tool[:NAME_CHARACTERS])
     made = (call.tool, call.arguments.strip())
-    text = _SEEN if made in seen else _cut(_outcome(call, tools), OBSERVATION_CHARACTERS)
+    text = _SEEN if made in seen else _cut(encodable(_outcome(call, tools)), OBSERVATION_CHARACTERS)
     seen.add(made)
     _tell(tell, "observation", text, call.tool[:NAME_CHARACTERS])
     return text
@@ -281,7 +282,7 @@ def _stopped(why: str, said: Sequence[str], tell: EventSink) -> str:
 def _masked(message: Message) -> Message:
     """A message as it may leave this machine; the model's own words are what it said."""
     if isinstance(message, Turn):
-        return replace(message, text=mask_secrets(message.text))
+        return replace(message, text=encodable(mask_secrets(message.text)))
     if isinstance(message, Reply):
         return message
     return tuple(replace(each, text=mask_secrets(each.text)) for each in message)

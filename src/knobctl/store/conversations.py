@@ -9,7 +9,7 @@ from typing import Any
 
 from knobctl.events import StrategistStep
 from knobctl.masking import mask_secrets
-from knobctl.store.database import insert, rows, translated
+from knobctl.store.database import insert, rows, storable, translated
 from knobctl.store.records import ConversationRecord
 
 LONGEST_TEXT = 20_000
@@ -67,7 +67,7 @@ class Conversations:
         with translated(self._path):
             self._connection.execute(
                 "UPDATE conversation SET status = 'closed', outcome = ? WHERE id = ? AND status = 'open'",
-                (kept(outcome), conversation),
+                (storable(kept(outcome)), conversation),
             )
 
     def latest(self, limit: int) -> tuple[ConversationRecord, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from knobctl.errors import StoreError
 from knobctl.store.schema import STEPS, VERSION
+from knobctl.target.text import encodable
 
 BUSY_SECONDS = 10.0
 """How long another process may hold the file before it becomes an error."""
@@ -86,7 +87,7 @@ def rows(connection: sqlite3.Connection, query: str, arguments: tuple[Any, ...])
 
 def storable(value: Any) -> Any:
     """Text as SQLite can hold it: an argument that is not UTF-8 reaches Python with surrogates in it."""
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value
+    return encodable(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager

@@ -6,23 +6,29 @@ the plan, and the proposal says so.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from knobctl.errors import ModelError, RequestNotUnderstood
+from pydantic import ValidationError
+
+from knobctl.errors import ModelError, RequestNotUnderstood, UsageError
 from knobctl.events import EventSink
 from knobctl.knobs import Catalogue, Knob, KnobState
 from knobctl.llm.base import ATTEMPTS, LanguageModel, Turn
+from knobctl.plan import TrainingConfig
+from knobctl.plan_text import describe
 from knobctl.safety.command import words_of
 from knobctl.safety.findings import Findings
+from knobctl.strategist import actions
 from knobctl.strategist.base import Proposal, TuningRequest
 from knobctl.strategist.brief import Brief
 from knobctl.strategist.choice import Choice, Reading, read_choice
 from knobctl.strategist.command import given, parse_command, render
 from knobctl.strategist.draft_schema import draft_schema
-from knobctl.strategist.files import Playbook
+from knobctl.strategist.files import Playbook, playbooks
 from knobctl.strategist.knob_table import shortlist
-from knobctl.strategist.playbook import PlaybookStrategist
+from knobctl.strategist.playbook import PlaybookStrategist, measure, training
 from knobctl.strategist.prompt import get_optimization_strategy_prompt, metrics_of
 from knobctl.strategist.repair import Repaired, repair
 from knobctl.strategist.reply import read_object
@@ -106,6 +112,7 @@ class ModelStrategist:
         if reading.choice is not None and reading.choice.playbook is None:
             return self._playbooks.propose(request, facts, states, catalogue)  # the user chose command and knobs
         brief = Brief(request, hints, None, "", facts, states, catalogue)
+        _check_options(brief, reading, typed)
         try:
             understood = self._understood or self._understand(brief, reading, asked_to_tune=True)
             if understood.playbook is None:
@@ -207,6 +214,31 @@ def _typed(command: str) -> tuple[str, ...]:
     words = words_of("--command", command, findings)
     findings.stop_if_any()
     return words
+
+
+def _check_options(brief: Brief, reading: Reading, typed: Sequence[str]) -> None:
+    """Makes sure that the options can be satisfied, as far as that shows before the workload is decided on.
+
+    Raises:
+        UsageError: One cannot, whichever of the workloads is meant that the words allow.
+    """
+    request = brief.request
+    if request.knobs:
+        actions.from_names(request.knobs, brief.facts, brief.states, brief.catalogue)
+    try:
+        TrainingConfig.model_validate(training(None, request))
+    except ValidationError as error:
+        problem = describe(error.errors(include_url=False), {})
+        raise UsageError(problem, "Give another --budget, or another --seed.") from None
+    problems = []
+    for playbook in (*reading.candidates, *(each for each in playbooks() if reading.allows(each, brief.hints))):
+        try:
+            measure(typed or shlex.split(render(playbook, brief.hints, brief.facts).text), request, playbook)
+            return
+        except UsageError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0]
 
 
 def _reader(brief: Brief) -> Callable[[str], Repaired]:

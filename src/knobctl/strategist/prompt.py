@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from knobctl.knobs import Catalogue, KnobState
 from knobctl.knobs.files import catalogue as shipped_catalogue
+from knobctl.masking import mask_secrets
 from knobctl.plan import parse_direction
 from knobctl.strategist.base import TuningRequest
 from knobctl.strategist.command import render
@@ -102,7 +103,7 @@ def get_optimization_strategy_prompt(
     catalogue = shipped_catalogue() if catalogue is None else catalogue
     if playbook is not None:
         text = command or _command_of(playbook, facts)
-        parts = _draft(playbook, text, metrics or metrics_of(text), looked_at, facts, states, catalogue)
+        parts = _draft(playbook, mask_secrets(text), metrics or metrics_of(text), looked_at, facts, states, catalogue)
     else:
         parts = _whole(facts, states, catalogue)
     return "\n\n".join((_ROLE, f"# Machine\n{_machine(facts)}", *parts, f"# Request\n{quoted_request(request)}", _NOW))
@@ -155,12 +156,12 @@ def _draft(
 
 
 def quoted_request(request: str) -> str:
-    """The request between its two markers, as one line of JSON, with the warning that it is data.
+    """The request between its two markers, as one line of JSON without secrets, with the warning that it is data.
 
     Raises:
         UsageError: It is longer than 4000 characters.
     """
-    quoted = json.dumps(read_words(request).text, ensure_ascii=False).replace("<", "\\u003c")
+    quoted = json.dumps(mask_secrets(read_words(request).text), ensure_ascii=False).replace("<", "\\u003c")
     return f"{_REQUEST}\n<request>\n{quoted}\n</request>"
 
 

@@ -27,7 +27,7 @@ from knobctl.strategist.files import PlaybookKnob
 from knobctl.strategist.playbook import Measured, measure, state_space, title_of, training
 from knobctl.strategist.repair_command import repair_command
 from knobctl.strategist.repair_knobs import MOST_ENTRIES, RepairedKnobs, entries, find_knob, repair_knobs, value_for
-from knobctl.strategist.repair_values import whole
+from knobctl.strategist.repair_values import percentage, whole
 from knobctl.strategist.reply import PLAN_KEYS, REASONING, by_meaning, one_line, plan_key, squashed
 from knobctl.target.metrics import find_machine_metric
 from knobctl.workload import MetricSpec
@@ -35,6 +35,9 @@ from knobctl.workload.registry import adapter_for, find_metric
 
 BUDGET = (8, 60)
 """Trials that a model may ask for."""
+
+_TOLERANCE = 5.0
+"""Percent of a guardrail that a model adds without saying how much worse its metric may get."""
 
 _MOST_NAMED = 8
 _MOST_SUGGESTIONS = 3  # Half of what a search of the usual 24 trials plays, so that the playbook's have the rest.
@@ -171,7 +174,7 @@ def _knobs(raw: Any, brief: Brief) -> RepairedKnobs:
 
 
 def _measured(found: Mapping[str, Any], command: str, brief: Brief, last: bool, notes: list[str]) -> Measured:
-    """Objective, direction and guardrails: the user's, else the model's as far as the command prints them."""
+    """Objective and direction: the user's, else the model's as far as the command prints it; and all guardrails."""
     request, words = brief.request, parse_command(command)
     usual = measure(words, request, brief.playbook)
     printed = adapter_for(words, request.metric_pattern, request.metric, usual.direction).metrics(words)
@@ -182,9 +185,8 @@ def _measured(found: Mapping[str, Any], command: str, brief: Brief, last: bool, 
     if usual.direction is None and said in ("maximize", "minimize") and said != objective.direction:
         better = "higher" if objective.direction == "maximize" else "lower"
         notes.append(f"The model's direction, {said}, is not used: {objective.name} is better when {better}.")
-    guardrails = _guardrails(found.get("guardrails"), objective, printed, notes)
-    kept = guardrails or [each for each in usual.guardrails if each["metric"] != objective.name]
-    return Measured(objective, usual.direction, kept)
+    own = {each["metric"]: each["tolerance_percent"] for each in usual.guardrails if each["metric"] != objective.name}
+    return Measured(objective, usual.direction, _guardrails(found.get("guardrails"), own, objective, printed, notes))
 
 
 def _objective(raw: Any, usual: MetricSpec, printed: Sequence[MetricSpec], last: bool, notes: list[str]) -> MetricSpec:
@@ -205,23 +207,29 @@ def _objective(raw: Any, usual: MetricSpec, printed: Sequence[MetricSpec], last:
 
 
 def _guardrails(
-    raw: Any, objective: MetricSpec, printed: Sequence[MetricSpec], notes: list[str]
+    raw: Any, own: Mapping[str, float], objective: MetricSpec, printed: Sequence[MetricSpec], notes: list[str]
 ) -> list[dict[str, Any]]:
+    """The workload's own guardrails, with those that a model adds and as narrow as it wants them; never wider."""
     if isinstance(raw, Mapping):
         one = "metric" in by_meaning(raw, _METRIC)[0]
         raw = [raw] if one else [{"metric": name, "tolerance": tolerance} for name, tolerance in raw.items()]
-    kept: dict[str, float] = {}
+    kept = dict(own)
     for each in raw[:_MOST_LISTED] if isinstance(raw, list) else ():
         fields = by_meaning(each, _GUARDRAIL)[0] if isinstance(each, Mapping) else {"metric": each}
-        said = fields.get("metric")
+        said, limit = fields.get("metric"), fields.get("tolerance")
         metric = find_metric(printed, said) if isinstance(said, str) else None
+        tolerance = percentage(limit)
         if metric is None:
             notes.append(f"Guardrail {shown(said)} is not used: the benchmark does not print it.")
         elif metric.name == objective.name:
             notes.append(f"Guardrail {metric.name} is not used: it is the objective itself.")
-        else:
-            tolerance = whole(fields.get("tolerance"), "percent")
-            kept.setdefault(metric.name, tolerance if tolerance is not None and 0 <= tolerance <= 100 else 5)
+        elif metric.name not in kept:
+            kept[metric.name] = _TOLERANCE if tolerance is None else tolerance
+        elif tolerance is not None and tolerance <= kept[metric.name]:
+            kept[metric.name] = tolerance
+        elif limit is not None:
+            wanted = f"{shown(limit)} is not used as its tolerance: {kept[metric.name]:g} % stays"
+            notes.append(f"Guardrail {metric.name}: {wanted}.")
     return [{"metric": name, "tolerance_percent": tolerance} for name, tolerance in kept.items()]
 
 

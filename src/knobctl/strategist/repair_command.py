@@ -20,11 +20,11 @@ from knobctl.safety.command import PLACEHOLDERS, reasons_to_ask, words_of
 from knobctl.safety.findings import Findings
 from knobctl.strategist.brief import Brief
 from knobctl.strategist.files import Parameter, Playbook, playbooks
-from knobctl.workload.arguments import size_in_bytes
+from knobctl.workload.arguments import Arguments, size_in_bytes
 from knobctl.workload.registry import adapter_for
 from knobctl.workload.sysbench import TESTS
 from knobctl.workload.tool import ToolAdapter
-from knobctl.workload.web import means_throwaway
+from knobctl.workload.web import means_throwaway, url_problems
 
 LONGEST_RUN = 30
 """Seconds of one run that nobody asked for; a search has tens of runs."""
@@ -57,7 +57,6 @@ _ADDRESSED = ("pgbench", "ab", "wrk")
 """Tools whose last argument is the database or the address that they measure."""
 
 _MODE = "--file-test-mode="
-_HERE = re.compile(r"(?:http://)?(?:localhost|127\.0\.0\.1)(?:[:/]|$)")
 _SUDO = re.compile(r"sudo\s+(?:-[EnH]\s+|(?:-u\s*|--user[= ])\S+\s+|--\s+)*")
 _SILENCE = re.compile(r"\s*(?:2>&1|(?:[12]|&)?>\s*/dev/null)\s*$")
 _FENCE = re.compile(r"\A```(?:[a-z]*[ \t]*\n)?|\s*```\Z")
@@ -197,10 +196,10 @@ def _contradiction(words: Sequence[str], own: Sequence[str], brief: Brief, playb
             continue
         if parameter.name in ("url", "database"):
             wanted = own[-1]
-            found = wanted if wanted in words[1:] else "another one"
+            found = wanted if _arguments(words).words == (wanted,) else "another one"
         else:
-            wanted = _value(own, _OPTIONS.get(own[0], {}).get(parameter.name, ()))
-            found = _value(words, _OPTIONS.get(words[0], {}).get(parameter.name, ()))
+            wanted = _given(own, parameter.name)
+            found = _given(words, parameter.name)
         if _comparable(found) != _comparable(wanted):
             return f"for this request {parameter.name} is {wanted}, and it has {found or 'none'}"
     return ""
@@ -212,6 +211,19 @@ def _said(parameter: Parameter, brief: Brief) -> str | None:
     return next((name for name in hints if getattr(brief.hints, name) is not None), None)
 
 
+def _given(words: Sequence[str], setting: str) -> str:
+    """The value of a setting on a command line; empty when it is not there."""
+    names = _OPTIONS.get(words[0], {}).get(setting, ())
+    return _arguments(words).text(names[0]) if names else ""
+
+
+def _arguments(words: Sequence[str]) -> Arguments:
+    """The arguments as the tool itself reads them: the value of one option may look like another."""
+    adapter = adapter_for(words)
+    assert isinstance(adapter, ToolAdapter)
+    return adapter.arguments(words)
+
+
 def _comparable(value: str) -> str:
     """A value without differences of spelling: ``1024M`` is ``1G``, ``5s`` is ``5``."""
     size = size_in_bytes(re.sub(r"(?<=[0-9])s$", "", value))
@@ -219,15 +231,22 @@ def _comparable(value: str) -> str:
 
 
 def _on_the_right_server(words: list[str], own: Sequence[str], brief: Brief, notes: list[str]) -> list[str]:
-    """The command without the address of a server that nobody asked to measure."""
+    """The command without the address of a server that nobody asked to measure.
+
+    Raises:
+        Rejected: The address cannot be taken off. One of another machine stays, and needs the user's consent.
+    """
     hints = brief.hints
-    options = _OPTIONS.get(words[0], {})
-    unasked = [
-        name for setting in _SERVER for name in options.get(setting, ()) if hints.host is None and hints.port is None
-    ]
-    kept = _without(words, unasked, lambda _: True)
-    if words[0] in ("ab", "wrk") and hints.url is None and hints.port is None:
-        kept = [own[-1] if _HERE.match(word) and not means_throwaway(word) else word for word in kept]
+    if hints.host is not None or hints.port is not None:
+        return words
+    options = [_OPTIONS[words[0]][setting] for setting in _SERVER if setting in _OPTIONS[words[0]]]
+    kept = _without(words, [name for names in options for name in names], lambda _: True)
+    if any(_arguments(kept).has(names[0]) for names in options):
+        raise Rejected("The request names no server: leave its address out of benchmark_command.")
+    if words[0] in ("ab", "wrk") and hints.url is None:
+        addresses = _arguments(kept).words
+        unasked = {each for each in addresses if not url_problems(words[0], [each]) and not means_throwaway(each)}
+        kept = [own[-1] if word in unasked else word for word in kept]
     if kept != words:
         notes.append("You named no server, so the model's address was taken off the command.")
     return kept

@@ -1,4 +1,4 @@
-"""Values as models write them (``"1,000"``, ``"16 MiB"``, ``"0x10"``, ``"5-80"``) in, integers in a knob's unit out.
+"""Values as models write them (``"1,000"``, ``"16 MiB"``, ``"0x10"``, ``"5-80"``) in, numbers in the wanted unit out.
 
 Multiples of bytes are powers of 1024, as everywhere in the kernel. A value with a unit counts only when it is whole in
 the knob's own unit; without one it is in the knob's unit already.
@@ -61,24 +61,14 @@ def whole(raw: Any, unit: str, spoken: str = "") -> int | None:
         unit: The knob's unit, as in the catalogue.
         spoken: Unit of values that bring none; the knob's when it is empty.
     """
-    if isinstance(raw, bool):
-        return None
-    if isinstance(raw, float) and not math.isfinite(raw):
-        return None
-    if isinstance(raw, int | float):
-        number, word = Fraction(raw), spoken
-    elif isinstance(raw, str) and len(raw) <= _LONGEST and (match := _QUANTITY.fullmatch(raw.strip())):
-        parsed = _number(match.group(1))
-        if parsed is None:
-            return None
-        number, word = parsed, match.group(2) or spoken
-    else:
-        return None
-    factor = _factor(word.strip().lower(), unit.lower())
-    if factor is None:
-        return None
-    number *= factor
-    return int(number) if number.denominator == 1 else None
+    number = _quantity(raw, unit, spoken)
+    return None if number is None or number.denominator != 1 else int(number)
+
+
+def percentage(raw: Any) -> float | None:
+    """The share from 0 to 100 that a value means; None when it means none."""
+    number = _quantity(raw, "percent", "")
+    return float(number) if number is not None and 0 <= number <= 100 else None
 
 
 def bounds(raw: Any) -> tuple[Any, Any] | None:
@@ -97,6 +87,24 @@ def bounds(raw: Any) -> tuple[Any, Any] | None:
     low, high = (end.strip() for end in match.groups())
     unit = re.search(rf"{_UNIT}$", high) if not re.search(rf"{_UNIT}$", low) else None
     return (f"{low} {unit.group()}" if unit else low), high
+
+
+def _quantity(raw: Any, unit: str, spoken: str) -> Fraction | None:
+    if isinstance(raw, bool):
+        return None
+    if isinstance(raw, float) and not math.isfinite(raw):
+        return None
+    if isinstance(raw, int | float):
+        number, word = Fraction(raw), spoken
+    elif isinstance(raw, str) and len(raw) <= _LONGEST and (match := _QUANTITY.fullmatch(raw.strip())):
+        parsed = _number(match.group(1))
+        if parsed is None:
+            return None
+        number, word = parsed, match.group(2) or spoken
+    else:
+        return None
+    factor = _factor(word.strip().lower(), unit.lower())
+    return None if factor is None else number * factor
 
 
 def _number(text: str) -> Fraction | None:

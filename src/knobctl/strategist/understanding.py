@@ -17,7 +17,7 @@ from knobctl.llm.base import LanguageModel, Rejected, Tool, Turn
 from knobctl.strategist.choice import Reading
 from knobctl.strategist.files import Playbook, playbooks
 from knobctl.strategist.prompt import quoted_request
-from knobctl.strategist.reply import read_object
+from knobctl.strategist.reply import one_line, read_object
 from knobctl.strategist.request import Hints
 from knobctl.target.text import clean
 
@@ -161,7 +161,7 @@ def _seen(hints: Hints, reading: Reading) -> Iterator[str]:
 
 
 def _decision(document: dict[str, Any], hints: Hints, reading: Reading, certain: bool) -> Understanding:
-    thought = " ".join(clean(str(document.get("thought", ""))).split())[:_THOUGHT]
+    thought = one_line(str(document.get("thought", "")), _THOUGHT)
     intent = _intent(document.get("intent"))
     if certain or (intent is Intent.OTHER and reading.choice is not None):
         intent = Intent.OPTIMIZE

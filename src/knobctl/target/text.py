@@ -22,3 +22,8 @@ _CONTROLS = re.compile(
 def clean(text: str) -> str:
     """The text without terminal escapes, control characters and invisible marks; tabs and newlines stay."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text))
+
+
+def encodable(text: str) -> str:
+    """The text with a question mark for every half of a character, which JSON can spell and nothing can take."""
+    return text.encode("utf-8", "replace").decode("utf-8")

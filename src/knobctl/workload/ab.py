@@ -129,6 +129,10 @@ class AbAdapter(ToolAdapter):
             metrics["failed_requests"] += errors - min(errors, of_another_length)
         return metrics
 
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """As the base class says."""
+        return _parse(argv)
+
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """The value of ``-t``, which is an upper bound; unknown without it."""
         parsed = _parse(argv)

@@ -175,6 +175,10 @@ class FioAdapter(ToolAdapter):
                 metrics[name] = sum(found)
         return finite(metrics)
 
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """As the base class says."""
+        return _parse(argv)
+
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """``--runtime`` and ``--ramp_time``; unknown when the size ends the run."""
         parsed = _parse(argv)

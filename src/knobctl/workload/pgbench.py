@@ -147,6 +147,10 @@ class PgbenchAdapter(ToolAdapter):
         """As the base class says."""
         return read_metrics(output, _READINGS)
 
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """As the base class says."""
+        return _parse(argv)
+
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """The value of ``-T``; unknown with ``-t``."""
         parsed = _parse(argv)

@@ -193,6 +193,10 @@ class SysbenchAdapter(ToolAdapter):
             if not (name.startswith("latency_") and value > _LATENCY_MAX_MS)
         }
 
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """As the base class says."""
+        return _parse(argv)
+
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """``--time``, or 10 s, and ``--warmup-time``; unknown when a number of events ends the run, and for mutexes."""
         parsed = _parse(argv)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from knobctl.errors import HealthStop, KnobctlError, ToolMissing, WorkloadError
 from knobctl.target import Command, CommandOutcome, Target
+from knobctl.workload.arguments import Arguments
 from knobctl.workload.base import Measurement, MetricSpec, ProgressCallback, Workload
 
 UNKNOWN_RUN_SECONDS = 10.0
@@ -62,6 +63,10 @@ class ToolAdapter(ABC):
     @abstractmethod
     def parse(self, argv: Sequence[str], output: str) -> dict[str, float]:
         """Every metric in the output, by canonical name. Never raises."""
+
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """The arguments, sorted as the tool sorts them; none when nothing is known about its options."""
+        return Arguments()
 
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """Seconds of one run as far as the arguments tell; None when they do not."""

@@ -127,6 +127,10 @@ class WrkAdapter(ToolAdapter):
         )
         return finite(metrics)
 
+    def arguments(self, argv: Sequence[str]) -> Arguments:
+        """As the base class says."""
+        return _parse(argv)
+
     def run_seconds(self, argv: Sequence[str]) -> float | None:
         """The value of ``-d``, or wrk's own 10 s."""
         parsed = _parse(argv)
