@@ -256,6 +256,18 @@ def test_a_command_that_needs_consent_is_asked_about_by_itself(talk: Talk, store
     assert "192.0.2.7" in store.session("last").plan
 
 
+def test_what_is_agreed_to_is_shown_whole_and_kept_masked(talk: Talk, store: Store) -> None:
+    request = "make the web server at http://192.0.2.7:8080/?token=abc123 answer more requests per second"
+    terminal = talk(request, "yes", "no", target="simulated:web")
+    asked = terminal.transcript.partition("The plan wants to run, as an ordinary user:\n")[2].partition("Run exactly")[
+        0
+    ]
+    assert "http://192.0.2.7:8080/?token=abc123" in asked
+    recorded = "\n".join(step.text for step in store.conversation("last").steps)
+    assert "http://192.0.2.7:8080/?token=***" in recorded
+    assert "abc123" not in recorded
+
+
 def test_a_hostile_request_reaches_nobodys_terminal(talk: Talk, store: Store) -> None:
     terminal = talk("tune \x1b]0;owned\x07 postgres \x1b[31m\u202e please; rm -rf / `id` $(id)", "yes")
     shown = terminal.transcript.partition("\n")[2].replace("\x1b]0;owned\x07", "").replace("\x1b[31m\u202e", "")

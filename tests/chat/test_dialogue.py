@@ -103,6 +103,16 @@ def test_what_is_typed_and_said_is_clean(store: Store) -> None:
     assert all("\x1b" not in text for _, text in steps(store))
 
 
+def test_what_is_shown_whole_is_clean_and_kept_masked(store: Store) -> None:
+    talk, terminal = dialogue(store, "postgres")
+    talk.listen("> ")
+    talk.show_whole("wrk \x1b[2J http://10.0.0.5/?token=abc123")
+    talk.end_turn()
+    assert terminal.transcript.endswith("\nwrk  http://10.0.0.5/?token=abc123\n")
+    assert steps(store)[-1] == ("reply", "wrk  http://10.0.0.5/?token=***")
+    assert talk.history[-1] == Turn("assistant", "(nothing)")
+
+
 # --- questions
 
 

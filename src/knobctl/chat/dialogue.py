@@ -97,6 +97,12 @@ class Dialogue:
         if told:
             self._told.append(mask_secrets(clean(told)))
 
+    def show_whole(self, text: str) -> None:
+        """Shows what the user is asked to agree to, passwords too. The record holds it masked; no model is told."""
+        safe = clean(text)
+        self._terminal.say(safe)
+        self.tell(StrategistStep("reply", mask_secrets(safe)))
+
     def explain(self, error: KnobctlError) -> None:
         """Says what went wrong and what can be done about it."""
         self.say(f"{error.message}\n  hint: {error.hint}" if error.hint else error.message, told="(shown: an error)")

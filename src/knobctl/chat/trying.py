@@ -137,9 +137,10 @@ class Trying:
             pipeline.validate(plan, self._target, consent)
         except ConsentMissing as missing:
             self._dialogue.say(missing.message)
-            self._dialogue.say(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
+            # Shown whole, passwords too: nobody can agree to exactly what they do not see.
+            self._dialogue.show_whole(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
             if plan.reset_command:
-                self._dialogue.say(f"and before each trial:\n  {plan.reset_command}")
+                self._dialogue.show_whole(f"and before each trial:\n  {plan.reset_command}")
             if not self._dialogue.confirm("Run exactly this?"):
                 self._dialogue.say(NOTHING, told=NOTHING)
                 return None
