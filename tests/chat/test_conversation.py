@@ -20,6 +20,7 @@ from knobctl.settings import Settings
 from knobctl.store import Store
 from knobctl.target import Target
 from knobctl.target.local import LocalTarget
+from tests.chat.model_double import ModelDouble
 from tests.chat.scripted_terminal import CTRL_C, Key, ScriptedTerminal
 from tests.llm.scripted_server import Entry, Request, Say, Status, scripted_server
 from tests.llm.talking import connect
@@ -253,6 +254,18 @@ def test_a_command_that_needs_consent_is_asked_about_by_itself(talk: Talk, store
     assert terminal.questions == ["Run exactly this? [y/N] ", QUESTION]
     terminal = talk(request, "yes", "yes", target="simulated:web")
     assert "192.0.2.7" in store.session("last").plan
+
+
+def test_what_is_agreed_to_is_shown_whole_and_kept_masked(talk: Talk, store: Store) -> None:
+    request = "make the web server at http://192.0.2.7:8080/?token=abc123 answer more requests per second"
+    terminal = talk(request, "yes", "no", target="simulated:web")
+    asked = terminal.transcript.partition("The plan wants to run, as an ordinary user:\n")[2].partition("Run exactly")[
+        0
+    ]
+    assert "http://192.0.2.7:8080/?token=abc123" in asked
+    recorded = "\n".join(step.text for step in store.conversation("last").steps)
+    assert "http://192.0.2.7:8080/?token=***" in recorded
+    assert "abc123" not in recorded
 
 
 def test_a_hostile_request_reaches_nobodys_terminal(talk: Talk, store: Store) -> None:
@@ -512,6 +525,43 @@ def test_what_was_proven_before_can_be_applied_in_words(talk: Talk, store: Store
     assert "vm.swappiness = 10  holds" in terminal.transcript
     assert "every knob is back" in terminal.transcript
     assert swappiness(tmp_path / "machine") == "60"
+
+
+def test_what_files_and_folders_are_called_is_on_record_and_not_told_to_a_model(
+    talk: Talk, store: Store, tmp_path: Path
+) -> None:
+    from tests.persist.machine import machine
+
+    target = machine(tmp_path / "pgdata-acme")
+    drop_in = tmp_path / "pgdata-acme" / "etc/sysctl.d/50-acme-db7.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("vm.swappiness = 30\n")
+    key = remember(store, target)
+    understood = json.dumps({"thought": "A question.", "intent": "explain", "workload": "none"})
+    model = ModelDouble("Hm.", understood, "It is a ratio.")
+    talk(f"apply {key}", "no", "status", "report", "what is vm.swappiness?", target=target, model=model)
+    told = "\n".join(turn.text for turn in model.asked[-1].history)
+    assert told == f"apply {key}\n(shown: apply)\nstatus\n(shown: status)\nreport\n(shown: report)"
+    recorded = "\n".join(said(store, "reply"))
+    assert "50-acme-db7.conf" in recorded
+    assert target.workdir in recorded
+
+
+def test_a_model_is_told_of_the_plan_and_the_verdict(talk: Talk, store: Store, tmp_path: Path) -> None:
+    understood = json.dumps({"thought": "A question.", "intent": "explain", "workload": "none"})
+    status = json.dumps({"thought": "The state.", "intent": "status", "workload": "none"})
+    optimize = json.dumps({"thought": "A wish.", "intent": "optimize", "workload": "postgresql-write"})
+    model = ModelDouble(
+        "Hm.", optimize, json.dumps(PLAN), "Nothing is proven.", "Hm.", status, "Hm.", understood, "No gain."
+    )
+    talk("postgres please", "yes", "how do things stand", "and why?", model=model)
+    history = model.asked[-1].history
+    assert [turn.text for turn in history if turn.role == "user"] == ["postgres please", "how do things stand"]
+    assert "SIMULATED Plan: PostgreSQL OLTP" in history[1].text
+    assert "SIMULATED: nothing here was measured on a real machine." in history[1].text
+    assert "Nothing is proven." in history[1].text
+    assert "[y/N" not in history[1].text
+    assert history[3].text == "(shown: status)"
 
 
 def remember(store: Store, target: LocalTarget) -> str:

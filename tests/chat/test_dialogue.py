@@ -103,6 +103,16 @@ def test_what_is_typed_and_said_is_clean(store: Store) -> None:
     assert all("\x1b" not in text for _, text in steps(store))
 
 
+def test_what_is_shown_whole_is_clean_and_kept_masked(store: Store) -> None:
+    talk, terminal = dialogue(store, "postgres")
+    talk.listen("> ")
+    talk.show_whole("wrk \x1b[2J http://10.0.0.5/?token=abc123")
+    talk.end_turn()
+    assert terminal.transcript.endswith("\nwrk  http://10.0.0.5/?token=abc123\n")
+    assert steps(store)[-1] == ("reply", "wrk  http://10.0.0.5/?token=***")
+    assert talk.history[-1] == Turn("assistant", "(nothing)")
+
+
 # --- questions
 
 
@@ -137,20 +147,46 @@ def test_a_question_can_be_left() -> None:
 # --- what a model is told of earlier turns
 
 
-def test_a_turn_is_what_the_user_said_and_all_that_was_replied() -> None:
-    talk, _ = dialogue(None, "optimize postgres", "yes", "why?")
+def test_a_turn_is_what_the_user_said_and_what_a_model_is_told_of_the_replies(store: Store) -> None:
+    talk, _ = dialogue(store, "optimize postgres", "yes", "why?")
     talk.say("Hello.")
     talk.end_turn()
     talk.listen("> ")
-    talk.say("A plan.")
+    talk.say("A plan.", told="A plan.")
+    talk.say("It is in /home/alice.")
     talk.ask("Try it? [y/N] ")
-    talk.say("A result.")
+    talk.say("A result in /home/alice.", told="A result.")
+    talk.explain(StoreError("/home/alice is full", "Make room in /home/alice."))
     assert talk.history == ()
     talk.end_turn()
     talk.listen("> ")
-    assert talk.history == (Turn("user", "optimize postgres"), Turn("assistant", "A plan.\nTry it? [y/N] \nA result."))
+    assert talk.history == (
+        Turn("user", "optimize postgres"),
+        Turn("assistant", "A plan.\nA result.\n(shown: an error)"),
+    )
     talk.end_turn()
     assert talk.history[-2:] == (Turn("user", "why?"), Turn("assistant", "(nothing)"))
+    replies = [text for step, text in steps(store) if step == "reply"]
+    assert replies[1:4] == ["A plan.", "It is in /home/alice.", "Try it? [y/N] "]
+    assert replies[-1] == "/home/alice is full\n  hint: Make room in /home/alice."
+
+
+@pytest.mark.parametrize("words", ["apply", "status", "sessions", "report last", "永久生效"])
+def test_what_a_control_word_shows_is_not_told(words: str) -> None:
+    talk, _ = dialogue(None, words)
+    talk.listen("> ")
+    talk.say("/etc/sysctl.d/50-db7.conf", told="/etc/sysctl.d/50-db7.conf")
+    talk.end_turn()
+    shown = {"report last": "report", "永久生效": "apply"}.get(words, words)
+    assert talk.history == (Turn("user", words), Turn("assistant", f"(shown: {shown})"))
+
+
+def test_no_secret_is_told() -> None:
+    talk, _ = dialogue(None, "tune http://10.0.0.5/?token=abc123")
+    talk.listen("> ")
+    talk.say("", told="It is token=abc123.")
+    talk.end_turn()
+    assert "abc123" not in "".join(turn.text for turn in talk.history)
 
 
 def test_old_turns_are_forgotten() -> None:

@@ -61,6 +61,10 @@ HOSTILE = {
     "searches": "search " * 14_000,
     "metrics": "tps " * 25_000,
     "gains": "increased " * 10_000,
+    "copies": "cp " * 33_000,
+    "assignments": "sysctl " * 14_000 + "x" * 1000,
+    "states": "score of the " * 8_000,
+    "helpers": "a.b.c at 1.2." * 8_000,
     "escapes": "\x1b]" * 50_000 + "\n",
 }
 

@@ -145,6 +145,14 @@ def test_a_gain_that_is_not_proven_cannot_be_claimed(verdict: Verdict, steps: St
     assert HONEST in present(result, ModelDouble(HONEST), steps)
 
 
+def test_what_a_model_says_in_praise_of_nothing_is_not_shown(steps: Steps) -> None:
+    praise = "The candidate beat the default: throughput is up, so PostgreSQL handles more load. The tuning worked."
+    command = "To keep it there is: echo 40 | tee /proc/sys/vm/dirty_ratio"
+    text = present(UNCHANGED, ModelDouble(praise, command), steps)
+    assert text == f"The model's words hold a command to run, so here is the built-in summary.\n{summarize(UNCHANGED)}"
+    assert steps.of("rejected")[0] == "The model's words claimed a gain that is not proven"
+
+
 def test_a_model_that_cannot_be_reached_is_asked_once(steps: Steps) -> None:
     model = ModelDouble(ModelError("no answer\x1b[31m from 127.0.0.1"), GOOD)
     text = present(IMPROVED, model, steps)

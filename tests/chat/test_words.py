@@ -179,6 +179,31 @@ def test_a_number_that_is_no_budget() -> None:
     assert wishes(["0 trials"], catalogue()).budget is None
 
 
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("use 1,500 trials for nginx", 1500), ("10,000 trials", 10_000), ("budget 2,000, please", 2000),
+        ("postgres, budget: 30, 8 clients", 30), ("100000 trials", 100_000), ("ten trials", 10),
+        ("nginx, 试 20 次尝试", 20), (f"{'9' * 400} trials", 10**9),
+    ],
+)  # fmt: skip
+def test_a_budget_is_read_as_it_is_written(text: str, budget: int | None) -> None:
+    assert wishes([text], catalogue()).budget == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "optimize PostgreSQL, read only, and include vm.swappiness", "read-only PostgreSQL; vm.dirty_ratio may matter",
+        "a Read-Only database with vm.swappiness", "write only, with vm.dirty_ratio",
+        "select-only pgbench, vm.swappiness too",        "优化 PostgreSQL，只读，包括 vm.swappiness",
+    ],
+)  # fmt: skip
+def test_a_kind_of_load_leaves_no_knob_out(text: str) -> None:
+    wanted = wishes([text], catalogue())
+    assert (wanted.only, len(wanted.named)) == ((), 1)
+
+
 def test_a_request_that_is_too_long() -> None:
     with pytest.raises(UsageError, match="5000 characters, more than 4000"):
         wishes(["x" * 5000], catalogue())

@@ -175,7 +175,8 @@ class Conversation:
                 self._say_status()
             case Intent.OTHER:
                 thought = one_line(understood.thought) if understood else ""
-                self._dialogue.say("\n".join(filter(None, (f"“{thought}”" if thought else "", abilities()))))
+                said = "\n".join(filter(None, (f"“{thought}”" if thought else "", abilities())))
+                self._dialogue.say(said, told=said)
 
     def _understand(self, words: str, model: LanguageModel) -> Understanding:
         with self._dialogue.showing() as tell:
@@ -197,11 +198,14 @@ class Conversation:
         if self._model is None:
             self._dialogue.say(f"\n{summarize(result, self._workdir)}\n")
             return
-        verdict = "\n".join([*verdict_lines(result), next_step(result, self._workdir)])
-        self._dialogue.say(f"\n{verdict}\n")
+        verdict = "\n".join(verdict_lines(result))
+        code_says = f"{verdict}\n{next_step(result, self._workdir)}"
+        self._dialogue.say(f"\n{code_says}\n", told=verdict)
         with self._dialogue.showing() as tell:
             said = present(result, self._model, tell, request=request, workdir=self._workdir)
-        self._dialogue.say(f"{said.removeprefix(verdict).strip()}\n\n{WHOLE}\n")
+        rest = said.removeprefix(code_says)
+        words = "" if rest == said else rest.strip()  # else it is the summary, which names the work folder
+        self._dialogue.say(f"{rest.strip()}\n\n{WHOLE}\n", told=words)
 
     def _explain(self, question: str, plan: SafePlan | None) -> None:
         context = Context(
@@ -214,13 +218,14 @@ class Conversation:
         )
         with self._dialogue.showing() as tell:
             said = explain(question, context, self._model, tell, self._dialogue.history)
-        self._dialogue.say(said)
+        self._dialogue.say(said, told=said)
 
     def _say_status(self) -> None:
         if isinstance(self._target, LocalTarget):
-            self._dialogue.say("\n".join(describe_status(read_status(self._target))))
+            status = "\n".join(describe_status(read_status(self._target)))
         else:
-            self._dialogue.say(f"{self._target.name} is a simulation: nothing is applied to it, and no run is going on")
+            status = f"{self._target.name} is a simulation: nothing is applied to it, and no run is going on"
+        self._dialogue.say(status, told=f"(shown: {Word.STATUS})")
 
     def _say_sessions(self) -> None:
         records = self._record().sessions(_SHOWN_SESSIONS)

@@ -73,7 +73,7 @@ class Dialogue:
         self._unsaved: list[StrategistStep] = []
         self._save: EventSink | None = None
         self._words = ""
-        self._replies: list[str] = []
+        self._told: list[str] = []
         self._turns: list[Turn] = []
         self._told_of_failure = False
         self.key = ""
@@ -84,16 +84,28 @@ class Dialogue:
         """The latest complete turns, for a language model."""
         return recent(self._turns)
 
-    def say(self, text: str = "") -> None:
-        """Says something to the user."""
+    def say(self, text: str = "", *, told: str = "") -> None:
+        """Says something to the user.
+
+        Args:
+            text: What is shown and put on record. It may name files, folders, and whatever else is on this machine.
+            told: What a language model is sent of it in later turns. It leaves this machine.
+        """
         safe = mask_secrets(clean(text))
         self._terminal.say(safe)
-        self._replies.append(safe)
         self.tell(StrategistStep("reply", safe))
+        if told:
+            self._told.append(mask_secrets(clean(told)))
+
+    def show_whole(self, text: str) -> None:
+        """Shows what the user is asked to agree to, passwords too. The record holds it masked; no model is told."""
+        safe = clean(text)
+        self._terminal.say(safe)
+        self.tell(StrategistStep("reply", mask_secrets(safe)))
 
     def explain(self, error: KnobctlError) -> None:
         """Says what went wrong and what can be done about it."""
-        self.say(f"{error.message}\n  hint: {error.hint}" if error.hint else error.message)
+        self.say(f"{error.message}\n  hint: {error.hint}" if error.hint else error.message, told="(shown: an error)")
 
     def listen(self, prompt: str) -> str:
         """The user's next words; empty for an empty line.
@@ -114,7 +126,6 @@ class Dialogue:
             Left: The user leaves instead.
             KeyboardInterrupt: Ctrl-C.
         """
-        self._replies.append(question)
         self.tell(StrategistStep("reply", question))
         words = self._hear(question, question=True)
         asked = control(words)
@@ -167,11 +178,15 @@ class Dialogue:
         return self._terminal.uninterrupted()
 
     def end_turn(self) -> None:
-        """What was said since the last turn is one turn of the history."""
+        """The user's words since the last turn, and what a model is told of the replies, are one turn of the history.
+
+        What a control word has shown is named there and not repeated.
+        """
         if self._words:
-            said = "\n".join(self._replies)
-            self._turns += [Turn("user", self._words), Turn("assistant", said or "(nothing)")]
-        self._words, self._replies = "", []
+            asked = control(self._words)
+            told = f"(shown: {asked.word})" if asked else "\n".join(self._told)
+            self._turns += [Turn("user", mask_secrets(self._words)), Turn("assistant", told or "(nothing)")]
+        self._words, self._told = "", []
 
     def end(self) -> None:
         """Closes the record."""

@@ -98,7 +98,7 @@ class Trying:
             if change is None:
                 return self._run(ready, combined(said))
             if not change:
-                self._dialogue.say(NOTHING)
+                self._dialogue.say(NOTHING, told=NOTHING)
                 return None
             said.insert(0, change)
 
@@ -137,11 +137,12 @@ class Trying:
             pipeline.validate(plan, self._target, consent)
         except ConsentMissing as missing:
             self._dialogue.say(missing.message)
-            self._dialogue.say(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
+            # Shown whole, passwords too: nobody can agree to exactly what they do not see.
+            self._dialogue.show_whole(f"The plan wants to run, as an ordinary user:\n  {plan.benchmark_command}")
             if plan.reset_command:
-                self._dialogue.say(f"and before each trial:\n  {plan.reset_command}")
+                self._dialogue.show_whole(f"and before each trial:\n  {plan.reset_command}")
             if not self._dialogue.confirm("Run exactly this?"):
-                self._dialogue.say(NOTHING)
+                self._dialogue.say(NOTHING, told=NOTHING)
                 return None
             return replace(consent, command=plan.benchmark_command, reset_command=plan.reset_command)
         return consent
@@ -150,7 +151,7 @@ class Trying:
         runs, seconds = pipeline.estimate(ready.plan, ready.settings)
         said = (proposal.source, proposal.why, proposal.dropped, proposal.notes)
         shown = describe_plan(ready.plan, *said, runs=runs, seconds=seconds, simulated=self._target.simulated)
-        self._dialogue.say(f"\n{shown}\n")
+        self._dialogue.say(f"\n{shown}\n", told=shown)
 
     def _ask(self, plan: SafePlan) -> str | None:
         """None for a yes, nothing for a no, else what is to be changed."""
@@ -179,7 +180,7 @@ class Trying:
         if "verdict" in document:
             return Result.from_dict(document)
         if document["exit_code"] == Interrupted.exit_code:
-            self._dialogue.say(STOPPED)
+            self._dialogue.say(STOPPED, told=STOPPED)
             return None
         raise _refusal(document)
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from knobctl.errors import UsageError
 from knobctl.knobs import Catalogue
 from knobctl.strategist.files import intents
+from knobctl.strategist.numbers import NUMBER, parse_number
 from knobctl.strategist.understanding import Intent
 from knobctl.strategist.wording import MAX_REQUEST, found, read_words
 from knobctl.target.text import clean
@@ -100,9 +101,15 @@ _ASKING = re.compile(
 )
 _ASKED_IN_CHINESE = re.compile(r"为什么|为何|是什么|什么是|什么意思|解释|怎么回事|介绍|哪些|哪个|多少|吗$|呢$")
 _BUDGET = re.compile(
-    r"\b(?:budget|trials)\s*(?:=|:|of|to|is)?\s*(?P<after>\d{1,5})\b|(?<![\d.])(?P<before>\d{1,5})\s*(?:trials?\b|次(?:试验|尝试))"
+    rf"\b(?:budget|trials)\s*(?:=|:|of|to|is)?\s*(?P<after>{NUMBER})|(?P<before>{NUMBER})\s*(?:trials?\b|次(?:试验|尝试))",
+    re.IGNORECASE | re.ASCII,
 )
-_ONLY = re.compile(r"\b(?:only|just|nothing but)\b|只|仅")
+_ABSURD = 1e9
+"""More trials than this are as many as this: whoever checks the plan says how many there may be."""
+
+_ONLY = re.compile(
+    r"(?<!read[ -])(?<!write[ -])(?<!select[ -])\b(?:only|just|nothing but)\b|只(?![读写])|仅", re.IGNORECASE
+)
 _NAME = re.compile(r"[A-Za-z0-9_./*{}\[\]-]{3,200}")
 _PLAIN_NAMES = frozenset({"swappiness", "thp", "readahead", "somaxconn"})
 """Names of knobs that are unmistakable without a dot in them; “boost” and “scheduler” are words of everyday speech."""
@@ -180,8 +187,9 @@ def wishes(said: Sequence[str], catalogue: Catalogue) -> Wishes:
         left_out = {name for part in wording.negated for name in _knobs(part, catalogue)}
         without |= left_out - meant.keys() - set(named)
         meant.update(dict.fromkeys(named))
-        if budget is None and (match := _BUDGET.search(wording.meant.lower())):
-            budget = int(match["after"] or match["before"]) or None
+        if budget is None and (match := _BUDGET.search(wording.meant)):
+            asked = parse_number(match["after"] or match["before"])
+            budget = max(0, int(min(asked, _ABSURD))) or None
     return Wishes(only, frozenset(without), frozenset(meant), budget)
 
 
