@@ -82,7 +82,7 @@ def test_sessions_are_listed_newest_first_with_what_they_came_to(knobctl: Comman
     done = knobctl("sessions")
     lines = done.out.splitlines()
     assert [line.split()[0] for line in lines] == [failed, nothing, simulated, real]
-    assert lines[0].split()[1:4] == ["failed", "2", "trials"]
+    assert lines[0].split()[1:4] == ["failed", "2", "runs"]
     assert lines[1].split()[1] == "NO_CHANGE" and "%" not in lines[1], "no gain where none was proven"
     assert lines[2].endswith("SIMULATED") and not lines[3].endswith("SIMULATED")
     assert lines[3].split()[1:4] == ["IMPROVED", "+8.1", "%"]

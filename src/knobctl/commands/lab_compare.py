@@ -112,7 +112,7 @@ def compare_command(as_json: bool, freeze: bool, **given: Any) -> int:
     record = _play(record, cases, given["jobs"], save)
     found = findings(list(record.sessions.items()))
     if page:
-        write_page(page, records, output.name, given["plots"])
+        write_page(page, read_comparisons(output), output.name, given["plots"])  # as they are rounded there
     elif given["plots"]:
         write_plots(given["plots"], {split: record})
     if as_json:

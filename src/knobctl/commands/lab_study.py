@@ -88,7 +88,7 @@ def study_command(name: str, as_json: bool, **given: Any) -> int:
     if page:
         from knobctl.lab.study_page import write_page
 
-        write_page(page, studies, output.name)
+        write_page(page, read_studies(output), output.name)  # of the numbers as they are rounded there
     if as_json:
         put({"simulated": True, "studies": reported})
     return 0
