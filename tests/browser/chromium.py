@@ -44,15 +44,15 @@ class Browser:
         self._call("POST", f"{self._session}/url", {"url": "about:blank"})
         self.console()  # what its own first page did
         self.requests()
-        self.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
     def close(self) -> None:
         """Ends the browser."""
         self._call("DELETE", self._session)
 
     def open(self, path: Path) -> None:
-        """Shows a file."""
+        """Shows a file and takes the network away; what the page asked for until then is among the requests."""
         self._call("POST", f"{self._session}/url", {"url": path.as_uri()})
+        self.cdp("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
     def run(self, script: str) -> Any:
         """What a script returns. It is the debugger's, so the page's own policy does not stop it."""
