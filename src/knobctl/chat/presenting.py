@@ -23,7 +23,7 @@ from knobctl.report.wording import SIMULATED, better, one_line
 from knobctl.store import Result
 from knobctl.strategist.prompt import quoted_request
 from knobctl.strategist.wording import MAX_REQUEST
-from knobctl.target.text import clean
+from knobctl.target.text import clean, encodable
 
 LONGEST = 2000
 """Characters of a presentation in a model's words."""
@@ -156,7 +156,7 @@ def not_recorded(figures: Sequence[str]) -> str:
 
 def readable(reply: str, longest: int) -> str:
     """A model's reply as it may be shown: clean, without blanks that move text about, cut at the end of a sentence."""
-    lines = reply[: longest * _READ].encode("utf-8", "replace").decode("utf-8").splitlines()
+    lines = encodable(reply[: longest * _READ]).splitlines()
     text = "\n".join(" ".join(clean(line).split()) for line in lines)
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")

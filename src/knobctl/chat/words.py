@@ -17,7 +17,7 @@ from knobctl.strategist.files import intents
 from knobctl.strategist.numbers import NUMBER, parse_number
 from knobctl.strategist.understanding import Intent
 from knobctl.strategist.wording import MAX_REQUEST, found, read_words
-from knobctl.target.text import clean
+from knobctl.target.text import clean, encodable
 
 _YES = frozenset({"y", "yes", "是", "好", "同意"})
 _NO = frozenset({"n", "no", "不", "不要", "不用", "否"})
@@ -117,7 +117,7 @@ _PLAIN_NAMES = frozenset({"swappiness", "thp", "readahead", "somaxconn"})
 
 def typed(text: str) -> str:
     """What somebody typed, on one line, without control characters and halves of characters."""
-    return " ".join(clean(text).encode("utf-8", "replace").decode("utf-8").split())
+    return " ".join(encodable(clean(text)).split())
 
 
 def answer(text: str) -> Answer | None:

@@ -105,8 +105,10 @@ def choose_model(flag: str | None, environ: Mapping[str, str], config: Config) -
 
 def _is_configured(address: str | None, model: ModelConfig, provider: str) -> bool:
     """Whether an address is the one that a configuration speaks of: its own, else the provider's usual one."""
-    if address is None or model.base_url is not None:
-        return address is None or _origin(address) == _origin(model.base_url or "")
+    if address is None:
+        return True
+    if model.base_url is not None:
+        return _origin(address) == _origin(model.base_url)
     usual = provider == "ollama" and _origin(address) == _origin(_ollama_address(""))
     return usual or is_own_server(address, provider)
 
